@@ -1,0 +1,34 @@
+# Everything a newcomer types. `make help` lists it.
+PY := .venv/bin/python
+STAMP := .venv/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help test check format clean
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml
+	@test -x $(PY) || python3 -m venv .venv
+	@echo "installing Python packages into .venv (once)…"
+	@$(PY) -m pip install -q -e '.[dev,demo]'
+	@touch $@
+
+.PHONY: servers
+servers: # Debian's servers for the tests, when root on Debian
+	@sh tests/install-servers.sh
+
+test: $(STAMP) servers ## set up what the tests need and run them all
+	$(PY) -m pytest -n 2
+
+check: $(STAMP) ## format, lint, types, import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: $(STAMP) ## rewrite the sources in the house format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean: ## forget what make set up
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

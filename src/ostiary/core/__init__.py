@@ -1,0 +1,56 @@
+"""The vocabulary every room shares. Standard library only; everything is frozen."""
+
+from ostiary.core.action import Access, Action, Operation, Parameter, Stage
+from ostiary.core.principal import Principal, PrincipalKind, Proof
+from ostiary.core.record import (
+    ActionFinished,
+    ActionHeld,
+    ActionRefused,
+    IntentRecorded,
+    LeaseIssued,
+    Record,
+    RowsSeen,
+    SessionEnded,
+    SessionStarted,
+)
+from ostiary.core.result import Column, Outcome, Result, ResultKind, Rows, ValueKind
+from ostiary.core.ruling import Permit, Refusal, RefusalKind, Ruling, Verdict
+from ostiary.core.secret import Secret
+from ostiary.core.target import Lease, RecordingLevel, Target, TlsMode, TlsSettings
+
+__all__ = [
+    "Access",
+    "Action",
+    "ActionFinished",
+    "ActionHeld",
+    "ActionRefused",
+    "Column",
+    "IntentRecorded",
+    "Lease",
+    "LeaseIssued",
+    "Operation",
+    "Outcome",
+    "Parameter",
+    "Permit",
+    "Principal",
+    "PrincipalKind",
+    "Proof",
+    "Record",
+    "RecordingLevel",
+    "Refusal",
+    "RefusalKind",
+    "Result",
+    "ResultKind",
+    "Rows",
+    "RowsSeen",
+    "Ruling",
+    "Secret",
+    "SessionEnded",
+    "SessionStarted",
+    "Stage",
+    "Target",
+    "TlsMode",
+    "TlsSettings",
+    "ValueKind",
+    "Verdict",
+]

@@ -1,0 +1,69 @@
+"""What one command does, in terms every protocol shares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """The vocabulary of operations; names are Cedar actions."""
+
+    CONNECT = "connect"
+    READ = "read"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    DEFINE = "define"
+    GRANT = "grant"
+    EXECUTE = "execute"
+    PUBLISH = "publish"
+    CONSUME = "consume"
+    SESSION = "session"
+    ADMIN = "admin"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One operation on one object. Objects are hierarchical names under the target: `orders/public.customers`."""
+
+    operation: Operation
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One bind value as the wire carried it. `value` None is SQL NULL."""
+
+    value: bytes | None
+    #: True when the bytes are in the type's binary format.
+    binary: bool = False
+    #: Type as the protocol names it (PostgreSQL: type OID as text, "" when unknown).
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One command: every (operation, object) pair must be permitted."""
+
+    accesses: tuple[Access, ...]
+    #: The command exactly as it would run.
+    text: str
+    #: Memo key of rulings: equal shapes have equal accesses, context and summary.
+    shape: str
+    #: A person's sentence: "DELETE without WHERE on public.orders".
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    #: has_where, dynamic, statements, functions … as policy sees them.
+    context: Mapping[str, bool | int | str | tuple[str, ...]] = field(default_factory=dict)
+    #: Objects whose data may reach the client by computation: `orders/public.customers`. `None`: cannot be told.
+    sources: tuple[str, ...] | None = ()
+    #: Planner's estimate of rows touched, when it was asked for.
+    rows_estimate: int | None = None
+
+
+class Stage(StrEnum):
+    """Whether the command would run now, or is only made ready to run."""
+
+    PREPARE = "prepare"
+    RUN = "run"

@@ -1,0 +1,85 @@
+"""What comes back from a target, as maskers and recorders see it.
+
+Rows are column-oriented on purpose: a masker that needs one column of a thousand rows asks for that
+column, replaces it, and the other columns are never decoded. Each protocol brings its own `Rows`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, Self
+
+
+class ValueKind(StrEnum):
+    """What a masker can do with a column's values."""
+
+    #: Cell bytes are the text itself in the column's charset (UTF-8 unless `Column.charset` says otherwise).
+    TEXT = "text"
+    #: Structured text (json, xml, arrays, composites in text format): searchable, replaceable only by null.
+    STRUCTURED = "structured"
+    #: Cell bytes can't be read as text (numbers, dates, binary format): replaceable only by null.
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column (or field) of a result."""
+
+    name: str
+    #: `orders/public.customers.email`; None when the column is computed or its origin is not known.
+    object: str | None
+    kind: ValueKind
+    #: The protocol's type name, for records and clients of the API.
+    type: str = ""
+    #: True when no value of this type can hold text a detector could find (int, bool, date, uuid …).
+    inert: bool = False
+    #: Objects this column is derived from when the server's catalogue shows it (a view's base columns).
+    origins: tuple[str, ...] = ()
+    charset: str = "utf-8"
+
+
+class Rows(Protocol):
+    """A batch of rows. Immutable: `replaced` gives a new batch."""
+
+    def __len__(self) -> int: ...
+
+    def column(self, index: int) -> list[bytes | None]:
+        """Cells of one column, one per row; None is the protocol's null."""
+        ...
+
+    def replaced(self, columns: Mapping[int, list[bytes | None]]) -> Self:
+        """The same rows with whole columns replaced."""
+        ...
+
+    def haystack(self) -> bytes:
+        """Bytes that contain every textual cell verbatim: a detector's prefilter may search it in one pass."""
+        ...
+
+
+class ResultKind(StrEnum):
+    """Where the values came from."""
+
+    ROWS = "rows"
+    #: Fields of an error or a notice: one row, every column text, contents unclassified and untrusted.
+    DIAGNOSTIC = "diagnostic"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A batch on its way to the client."""
+
+    kind: ResultKind
+    columns: tuple[Column, ...]
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an action ended."""
+
+    #: "ok", "error" or "cancelled".
+    status: str
+    #: The protocol's own completion tag or error code: "SELECT 3", "42P01".
+    tag: str
+    rows: int = 0
+    bytes: int = 0

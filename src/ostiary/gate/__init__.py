@@ -1,0 +1,1 @@
+"""The one pipeline every command takes, and the ports it needs."""

@@ -1,0 +1,251 @@
+"""The contract of a protocol engine: events in, effects out.
+
+An engine is a pure machine: `handle(event) -> list of effects`. It does no I/O, keeps no clock, awaits
+nothing, and gets randomness and shared caches handed in. The session driver (`runtime.session`) carries
+the effects out and feeds back what happened. Invariants that every engine keeps and every test may assume:
+
+1. No byte goes to the target but in a `Forward`, and a `Forward` needs a `Permit` the gate minted.
+2. Whole messages are the unit of forwarding; a partial message stays in the engine's bounded buffer.
+3. Every `Ask` is answered by exactly one `Ruled` (perhaps after a `Held`), every `Release` by one `Released`.
+   The answer may come while the effect is carried out or much later; the engine sees no difference.
+4. A message the engine cannot understand is a `ProtocolError`, never a guess.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from ostiary.core import Action, Lease, Outcome, Permit, Proof, Refusal, Result, Secret, Stage, Target
+
+
+class ProtocolError(Exception):
+    """A peer broke the protocol. The message is safe to show and says what was wrong."""
+
+
+class Side(Enum):
+    """The two legs of a session."""
+
+    CLIENT = auto()
+    TARGET = auto()
+
+
+# ---------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes arrived. Any chunking must lead to the same effects."""
+
+    side: Side
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Answer to `Authenticate`: the session may go on to its target."""
+
+    permit: Permit
+    target: Target
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Answer to `Authenticate` or `Connect`, or the end of a session by the gate: say it to the client and close."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Answer to `Connect`: the transport to the target is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsStarted:
+    """Answer to `StartTls`. `channel_binding` is `tls-server-end-point` data (RFC 5929) of that leg's own TLS."""
+
+    side: Side
+    channel_binding: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A peer closed or broke its leg."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The action waits for a person. `notice` is the sentence to show where the protocol can."""
+
+    action_id: int
+    notice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """Answer to `Ask`."""
+
+    action_id: int
+    answer: Permit | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Answer to `Release`. `clear`: nothing under this description needs the gate, its rows may be relayed as they are."""
+
+    action_id: int
+    answer: Result | Refusal
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Another connection proved that it may cancel what runs in this session (see `Interrupt`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """A while has passed; an engine with something held may keep its client's connection warm."""
+
+
+Event = Received | Admitted | Rejected | Connected | TlsStarted | Closed | Held | Ruled | Released | Interrupted | Woke
+
+# ---------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Ask the gate who this is and whether it may reach the target. `database`: what to open there ("" = default)."""
+
+    proof: Proof
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open the transport to the admitted target."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Start TLS on one leg. On the client's leg `early` are bytes of the handshake that were read already."""
+
+    side: Side
+    early: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Have an action judged."""
+
+    action_id: int
+    action: Action
+    stage: Stage = Stage.RUN
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The client no longer wants an action that is held (cancelled, gone)."""
+
+    action_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send to the target."""
+
+    permit: Permit
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardAside:
+    """Send to the target on a connection of its own, closed afterwards (PostgreSQL's CancelRequest)."""
+
+    permit: Permit
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Have a result masked and recorded."""
+
+    action_id: int
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send to the client."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """An action ended."""
+
+    action_id: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Whoever presents this key may interrupt this session."""
+
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """This connection presents a key; the session that registered it is to be interrupted."""
+
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the session: flush what was replied, close both legs. `reason` goes to the record."""
+
+    reason: str
+
+
+Effect = (
+    Authenticate
+    | Connect
+    | StartTls
+    | Ask
+    | Withdraw
+    | Forward
+    | ForwardAside
+    | Release
+    | Reply
+    | Observe
+    | Register
+    | Interrupt
+    | Close
+)
+
+
+class Engine(Protocol):
+    """One session of one protocol."""
+
+    def handle(self, event: Event) -> list[Effect]:
+        """Take one event, give the effects to carry out in order. Raises ProtocolError."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> list[Effect]:
+        """Say a session-ending refusal in the client's own protocol, whatever the state; ends with `Close`."""
+        ...
+
+    @property
+    def authenticated(self) -> bool:
+        """True once the gate admitted the session: ends the handshake's deadline."""
+        ...
+
+    def wants(self, side: Side) -> bool:
+        """False while the driver should stop reading from that side (bounded queues are full)."""
+        ...
