@@ -23,5 +23,5 @@ def test_secret_is_neither_hashed_nor_pickled() -> None:
 
 def test_reveal_text_error_has_no_value() -> None:
     """The error about bad UTF-8 does not quote the bytes."""
-    with pytest.raises(ValueError, match="not UTF-8 text$"):
+    with pytest.raises(ValueError, match=r"not UTF-8 text$"):
         Secret(b"\xff\xfe").reveal_text()

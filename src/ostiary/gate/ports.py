@@ -20,7 +20,7 @@ from ostiary.core import (
 )
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - reads as what happened: `raise Refused(...)`
     """A port says no, with a sentence for the client. Any other exception is refused too, as an internal failure."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -40,7 +40,9 @@ class Policy(Protocol):
     """Who may do what. Memoised; `version` changes whenever any answer might."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Changes whenever any answer might."""
+        ...
 
     def authorize_connect(self, principal: Principal, target: Target) -> Ruling:
         """May this principal open a session on this target?"""
@@ -85,7 +87,9 @@ class PendingApproval(Protocol):
     """One held action."""
 
     @property
-    def approval_id(self) -> str: ...
+    def approval_id(self) -> str:
+        """What a person types: "7K2P…"."""
+        ...
 
     @property
     def notice(self) -> str:
@@ -104,7 +108,9 @@ class PendingApproval(Protocol):
 class Approvals(Protocol):
     """Requests that wait for a person."""
 
-    async def request(self, request: HoldRequest) -> PendingApproval: ...
+    async def request(self, request: HoldRequest) -> PendingApproval:
+        """Store the request. Raises Refused(APPROVAL)."""
+        ...
 
 
 class Credentials(Protocol):
@@ -136,13 +142,17 @@ class Masking(Protocol):
     """Classification, detectors, transforms."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Changes whenever any answer might."""
+        ...
 
     def required(self, target: Target) -> bool:
         """Could any result of this target need masking for anyone?"""
         ...
 
-    def masker(self, principal: Principal, target: Target, action: Action, policy: Policy) -> ResultMasker: ...
+    def masker(self, principal: Principal, target: Target, action: Action, policy: Policy) -> ResultMasker:
+        """A masker for all results of one action; cheap, its plans are shared."""
+        ...
 
     def parameters(self, target: Target, action: Action) -> tuple[str | None, ...]:
         """Bind values as text for records and approvers: masked where classified, hidden when unsure."""

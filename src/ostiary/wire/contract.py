@@ -94,7 +94,7 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Answer to `Release`. `clear`: nothing under this description needs the gate, its rows may be relayed as they are."""
+    """Answer to `Release`. `clear`: nothing under this description needs the gate; its rows may be relayed."""
 
     action_id: int
     answer: Result | Refusal
