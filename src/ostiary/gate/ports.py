@@ -174,6 +174,10 @@ class Recorder(Protocol):
         """Append with the next `write`, at the latest within a second: facts that follow, not precede, an action."""
         ...
 
+    def flush(self) -> None:
+        """Write what `later` kept. Raises as `write` does."""
+        ...
+
     def close(self, reason: str) -> None:
         """Seal the recording: signed close record. Never raises; a recording that can't be sealed stays open-ended."""
         ...

@@ -1,0 +1,428 @@
+"""The one pipeline. Read it top to bottom; it has no hooks, no plug-in order, no configuration.
+
+Theory of operation, two rules:
+
+1. **Nothing runs that was not judged, and nothing runs that was not recorded first.** `connect` and `judge`
+   are the only makers of a `Permit`, and each makes it as its last line.
+2. **Whatever goes wrong is a refusal.** Every port call stands inside a `try`; a port that raises, a
+   time-out, a recording that can't be written, a result that can't be masked all come out as a `Refusal`
+   with a sentence. There is no path on which an exception lets a command through.
+
+Order at connect: identify → authorize the target → record the start → lease the credential → permit.
+Order at an action: policy → hold → re-check time and grant → record the intent → permit.
+Order at a result: mask → record → release.
+
+Implementations plug in behind `gate.ports`; the order does not.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ostiary.core import (
+    Action,
+    ActionFinished,
+    ActionHeld,
+    ActionRefused,
+    IntentRecorded,
+    Lease,
+    LeaseIssued,
+    Outcome,
+    Permit,
+    Principal,
+    Proof,
+    RecordingLevel,
+    Refusal,
+    RefusalKind,
+    Result,
+    ResultKind,
+    RowsSeen,
+    Ruling,
+    SessionEnded,
+    SessionStarted,
+    Stage,
+    Target,
+    ValueKind,
+    Verdict,
+)
+from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker
+
+#: Seconds that identity, credentials and approvals may take before their silence is a refusal.
+CONNECT_SECONDS = 15.0
+REVOKE_SECONDS = 30.0
+SAMPLE_ROWS = 20
+SAMPLE_CELL = 256
+
+
+class Gate:
+    """Judges every session and every action of one gateway."""
+
+    def __init__(self, ports: Ports, clock: Callable[[], float], session_ids: Callable[[], str]) -> None:
+        self._ports = ports
+        self._clock = clock
+        self._session_ids = session_ids
+
+    async def connect(self, proof: Proof) -> "GateSession":
+        """Admit a client to a target. Raises Refused, and only Refused; then no credential exists."""
+        ports = self._ports
+        recorder: Recorder | None = None
+        lease: Lease | None = None
+        target: Target | None = None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                principal = await ports.identity.identify(proof)
+                target = ports.registry.target(proof.target)
+                if target is None:
+                    raise Refused(_no_such_target(proof.target))
+                ruling = ports.policy.authorize_connect(principal, target)
+                session_id = self._session_ids()
+                recorder = ports.recording.open(session_id)
+                recorder.write(_started(session_id, principal, target, proof, ruling))
+                if ruling.verdict is not Verdict.ALLOW:
+                    # A hold before there is a connection has nobody to wait in front of; it is refused.
+                    raise Refused(_denied(ruling, f"connect to {target.name}"))
+                lease = await ports.credentials.lease(session_id, principal, target)
+                recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
+        except BaseException as error:
+            refused = Refused(_as_refusal(error, "open the session"))
+            if lease is not None and target is not None:
+                await self._give_back(target, lease)
+            if recorder is not None:
+                _close_refused(recorder, refused.refusal)
+            if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+                raise
+            raise refused from error
+        permit = Permit(session_id, None, release=ports.masking.required(target), version=0)
+        return GateSession(ports, self._clock, session_id, principal, target, lease, recorder, permit)
+
+    async def _give_back(self, target: Target, lease: Lease) -> None:
+        try:
+            async with asyncio.timeout(REVOKE_SECONDS):
+                await self._ports.credentials.revoke(target, lease)
+        except Exception:  # noqa: BLE001 - the lease row stays behind for the sweeper; the refusal is what matters here
+            return
+
+
+@dataclass(slots=True)
+class _Running:
+    """What the gate remembers of an action between its permit and its end."""
+
+    action: Action
+    masker: ResultMasker | None
+    sampled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An action that policy holds: hand it to `GateSession.hold`."""
+
+    action_id: int
+    action: Action
+    ruling: Ruling
+
+
+class GateSession:
+    """One admitted session."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        clock: Callable[[], float],
+        session_id: str,
+        principal: Principal,
+        target: Target,
+        lease: Lease,
+        recorder: Recorder,
+        permit: Permit,
+    ) -> None:
+        self.session_id = session_id
+        self.principal = principal
+        self.target = target
+        self.lease = lease
+        #: Covers handshakes, pings, cancels and the engine's own questions to the target.
+        self.permit = permit
+        self._ports = ports
+        self._clock = clock
+        self._recorder = recorder
+        self._running: dict[int, _Running] = {}
+        self._actions = 0
+        self._refused = 0
+
+    # ------------------------------------------------------------ actions
+
+    def judge(self, action_id: int, action: Action, stage: Stage) -> Permit | Refusal | Hold:
+        """Rule on one action. A `Hold` at stage RUN must be passed to `hold`; at PREPARE it comes as a permit."""
+        try:
+            if self._clock() >= self.principal.session_until:
+                return self._refuse(action_id, action, _expired())
+            ruling = self._ports.policy.decide(self.principal, self.target, action)
+            if ruling.verdict is Verdict.DENY:
+                return self._refuse(action_id, action, _denied(ruling, action.summary))
+            if stage is Stage.PREPARE:
+                return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
+            if ruling.verdict is Verdict.HOLD:
+                return Hold(action_id, action, ruling)
+            return self._permit(action_id, action, ruling, "", ())
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return self._refuse(action_id, action, _as_refusal(error, action.summary))
+
+    async def hold(self, hold: Hold, tell: Callable[[str], None]) -> Permit | Refusal:
+        """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored."""
+        pending: PendingApproval | None = None
+        action_id, action, ruling = hold.action_id, hold.action, hold.ruling
+        try:
+            masking = self._ports.masking
+            request = HoldRequest(
+                session_id=self.session_id,
+                action_id=action_id,
+                principal=self.principal,
+                target=self.target,
+                action=action,
+                parameters=masking.parameters(self.target, action),
+                groups=ruling.approval_groups,
+                rules=ruling.rules,
+                reason=ruling.reason,
+            )
+            pending = await self._ports.approvals.request(request)
+            self._recorder.write(
+                ActionHeld(
+                    action_id,
+                    pending.approval_id,
+                    ruling.approval_groups,
+                    masking.text(self.target, action.text),
+                    ruling.rules,
+                )
+            )
+            tell(pending.notice)
+            decision = await pending.decided()
+            if not decision.approved:
+                return self._refuse(action_id, action, _not_approved(pending.approval_id, decision.by, decision.reason))
+            # People take minutes: the token may have ended, the policy may have changed.
+            if self._clock() >= self.principal.session_until:
+                return self._refuse(action_id, action, _expired())
+            again = self._ports.policy.decide(self.principal, self.target, action)
+            lifted = again.verdict is Verdict.ALLOW or (
+                again.verdict is Verdict.HOLD and set(again.approval_groups) <= set(ruling.approval_groups)
+            )
+            if not lifted:
+                return self._refuse(action_id, action, _denied(again, action.summary))
+            return self._permit(action_id, action, again, pending.approval_id, decision.by)
+        except asyncio.CancelledError:
+            if pending is not None:
+                await pending.withdraw("the client cancelled or went away")
+            raise
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return self._refuse(action_id, action, _as_refusal(error, action.summary))
+
+    def renew(self, permit: Permit) -> Permit | Refusal:
+        """A permit minted under an older policy, asked for anew at the moment of use."""
+        running = self._running.get(permit.action_id) if permit.action_id is not None else None
+        if permit.session_id != self.session_id or running is None:
+            return Refusal(RefusalKind.INTERNAL, "this permit belongs to no running action", "report this as a bug")
+        try:
+            ruling = self._ports.policy.decide(self.principal, self.target, running.action)
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return _as_refusal(error, running.action.summary)
+        if ruling.verdict is not Verdict.ALLOW:
+            return _denied(ruling, running.action.summary)
+        return replace(permit, version=ruling.version)
+
+    @property
+    def version(self) -> int:
+        """Version of the policy that rules now; a permit of another version must be renewed."""
+        return self._ports.policy.version
+
+    def _permit(
+        self, action_id: int, action: Action, ruling: Ruling, approval_id: str, approved_by: tuple[str, ...]
+    ) -> Permit:
+        masking = self._ports.masking
+        self._recorder.write(
+            IntentRecorded(
+                action_id,
+                masking.text(self.target, action.text),
+                action.summary,
+                masking.parameters(self.target, action) if action.parameters else (),
+                _accesses(action),
+                ruling.verdict.value,
+                ruling.rules,
+                approval_id,
+                approved_by,
+            )
+        )
+        self._actions += 1
+        self._running[action_id] = _Running(action, None)
+        return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
+
+    def _refuse(self, action_id: int, action: Action, refusal: Refusal) -> Refusal:
+        """Record the refusal if that is possible; it stands either way."""
+        self._refused += 1
+        try:
+            text = self._ports.masking.text(self.target, action.text)
+            self._recorder.later(
+                ActionRefused(
+                    action_id,
+                    text,
+                    action.summary,
+                    _accesses(action),
+                    refusal.kind.value,
+                    refusal.message,
+                    refusal.rules,
+                )
+            )
+        except Exception:  # noqa: BLE001 - refusing must not depend on the recorder; nothing ran
+            return refusal
+        return refusal
+
+    # ------------------------------------------------------------ results
+
+    def release(self, action_id: int, result: Result) -> tuple[Result | Refusal, bool]:
+        """Mask a batch and record what the client will see. Second value: later batches need no masking."""
+        running = self._running.get(action_id)
+        try:
+            if running is None:
+                # Notices and errors outside any action still pass the detectors.
+                running = _Running(_no_action(), None)
+            if running.masker is None:
+                running.masker = self._ports.masking.masker(
+                    self.principal, self.target, running.action, self._ports.policy
+                )
+            masked, clear = running.masker.mask(result)
+            full = self.target.recording is RecordingLevel.FULL
+            if full or running.sampled < SAMPLE_ROWS:
+                self._sample(action_id, running, masked, full)
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return replace(_as_refusal(error, "mask the result"), kind=RefusalKind.MASKING), False
+        return masked, clear and not full
+
+    def _sample(self, action_id: int, running: _Running, result: Result, full: bool) -> None:
+        take = len(result.rows) if full else min(len(result.rows), SAMPLE_ROWS - running.sampled)
+        if take <= 0:
+            return
+        cells = [_readable(result, index, take, full) for index in range(len(result.columns))]
+        rows = tuple(zip(*cells, strict=True)) if cells else ((),) * take
+        seen = RowsSeen(action_id, tuple(c.name for c in result.columns), rows, result.kind.value)
+        if result.kind is ResultKind.ROWS:
+            running.sampled += take
+        if full:
+            self._recorder.write(seen)
+        else:
+            self._recorder.later(seen)
+
+    def observe(self, action_id: int, outcome: Outcome) -> None:
+        """An action ended. Raises when that can't be recorded: the driver then ends the session."""
+        running = self._running.pop(action_id, None)
+        masked = running.masker.masked if running is not None and running.masker is not None else {}
+        self._recorder.later(
+            ActionFinished(action_id, outcome.status, outcome.tag, outcome.rows, outcome.bytes, masked)
+        )
+
+    def flush(self) -> None:
+        """Called by the driver's timer: facts that wait for the next write are written. Raises as `observe` does."""
+        self._recorder.flush()
+
+    # ------------------------------------------------------------ end
+
+    def expired(self) -> Refusal | None:
+        """The refusal that ends this session, once its token's allowed lifetime is over."""
+        return _expired() if self._clock() >= self.principal.session_until else None
+
+    async def end(self, reason: str) -> None:
+        """Take the credential back, record the end, seal the recording. Never raises."""
+        try:
+            async with asyncio.timeout(REVOKE_SECONDS):
+                credential = await self._ports.credentials.revoke(self.target, self.lease)
+        except Exception as error:  # noqa: BLE001 - the lease row stays for a retry; the record says what is open
+            credential = f"NOT CONFIRMED: {type(error).__name__}: {error}"
+        try:
+            self._recorder.write(SessionEnded(reason, credential, self._actions, self._refused))
+        except Exception as error:  # noqa: BLE001 - nothing runs any more; the missing seal shows the loss
+            reason = f"{reason}; the end could not be recorded ({type(error).__name__})"
+        self._recorder.close(reason)
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def _as_refusal(error: BaseException, what: str) -> Refusal:
+    """An unexpected error names its type only: its text may quote what it choked on."""
+    if isinstance(error, Refused):
+        return error.refusal
+    if isinstance(error, TimeoutError):
+        return Refusal(RefusalKind.INTERNAL, f"could not {what}: a check did not answer in time", "try again")
+    kind = RefusalKind.RECORDING if isinstance(error, OSError) else RefusalKind.INTERNAL
+    return Refusal(
+        kind,
+        f"refused: {what}: the gateway could not complete its checks ({type(error).__name__})",
+        "nothing was sent to the target; the gateway's log has the details",
+    )
+
+
+def _denied(ruling: Ruling, what: str) -> Refusal:
+    rules = ", ".join(f'"{rule}"' for rule in ruling.rules)
+    message = f"denied by policy {rules}: {ruling.reason or what}" if rules else f"denied: {ruling.reason or what}"
+    return Refusal(RefusalKind.POLICY, message, "ask the owner of the policy for a permit", ruling.rules)
+
+
+def _expired() -> Refusal:
+    return Refusal(
+        RefusalKind.EXPIRED, "the session's token has ended, and its grace period too", "connect again with a new token"
+    )
+
+
+def _no_such_target(name: str) -> Refusal:
+    shown = name if len(name) <= 64 and name.isprintable() else "(unprintable)"
+    return Refusal(
+        RefusalKind.POLICY, f'no target "{shown}" is known here', "the database name must be a target's name"
+    )
+
+
+def _not_approved(approval_id: str, by: tuple[str, ...], reason: str) -> Refusal:
+    who = f"denied by {', '.join(by)}" if by else "not approved in time"
+    why = f": {reason}" if reason else ""
+    return Refusal(RefusalKind.APPROVAL, f"request {approval_id} was {who}{why}", "run it again to ask anew")
+
+
+def _close_refused(recorder: Recorder, refusal: Refusal) -> None:
+    try:
+        recorder.write(SessionEnded(f"refused: {refusal.message}", "none was lent", 0, 1))
+    except Exception:  # noqa: BLE001 - the session is refused already; close() leaves the seal missing
+        recorder.close("refused; the end could not be recorded")
+        return
+    recorder.close("refused")
+
+
+# ---------------------------------------------------------------- records
+
+
+def _started(session_id: str, principal: Principal, target: Target, proof: Proof, ruling: Ruling) -> SessionStarted:
+    return SessionStarted(
+        session_id,
+        principal.id,
+        principal.kind.value,
+        principal.issuer,
+        principal.subject,
+        tuple(sorted(principal.groups)),
+        principal.claims,
+        principal.proof_id,
+        target.name,
+        target.protocol,
+        proof.source,
+        ruling.rules,
+    )
+
+
+def _accesses(action: Action) -> tuple[str, ...]:
+    return tuple(f"{access.operation.value} {access.object}" for access in action.accesses)
+
+
+def _no_action() -> Action:
+    return Action((), "", "", "outside any command", sources=None)
+
+
+def _readable(result: Result, index: int, take: int, full: bool) -> list[str | None]:
+    column = result.columns[index]
+    bound = None if full else SAMPLE_CELL
+    cells = result.rows.column(index)[:take]
+    if column.kind is ValueKind.OPAQUE:
+        return [None if cell is None else cell[:bound].hex() for cell in cells]
+    return [None if cell is None else cell[:bound].decode("utf-8", "replace") for cell in cells]
