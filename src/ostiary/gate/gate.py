@@ -62,6 +62,10 @@ class Gate:
         self._clock = clock
         self._session_ids = session_ids
 
+    def now(self) -> float:
+        """Unix seconds, by the gate's clock."""
+        return self._clock()
+
     async def connect(self, proof: Proof) -> "GateSession":
         """Admit a client to a target. Raises Refused, and only Refused; then no credential exists."""
         ports = self._ports

@@ -1,0 +1,1 @@
+"""The only socket code on the data path: listeners, TLS, the session driver."""

@@ -1,0 +1,40 @@
+"""Connections to targets."""
+
+import asyncio
+import contextlib
+import ssl
+
+from ostiary.core import Target, TlsMode, TlsSettings
+
+ASIDE_SECONDS = 5.0
+
+
+def target_context(settings: TlsSettings) -> ssl.SSLContext:
+    """A client context with the meaning libpq gives to `sslmode`. Raises OSError or ssl.SSLError for bad files."""
+    context = ssl.create_default_context(cafile=settings.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = settings.mode is TlsMode.VERIFY_FULL
+    if settings.mode is TlsMode.REQUIRE and settings.ca is None:
+        context.verify_mode = ssl.CERT_NONE
+    if settings.cert is not None:
+        context.load_cert_chain(settings.cert, settings.key)
+    return context
+
+
+async def dial(target: Target, protocol: asyncio.Protocol) -> None:
+    """Open the transport to a target. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: protocol, target.host, target.port)
+
+
+async def dial_aside(target: Target, data: bytes) -> None:
+    """Deliver a few bytes on a connection of their own (a CancelRequest); failing to is not an error."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ASIDE_SECONDS):
+            reader, writer = await asyncio.open_connection(target.host, target.port)
+            try:
+                writer.write(data)
+                await writer.drain()
+                await reader.read(1)
+            finally:
+                writer.close()

@@ -1,0 +1,458 @@
+"""The session driver: carries out an engine's effects. One per client connection; protocol-agnostic.
+
+Everything here is a synchronous callback; a task exists only while a person, a credential or a connect is awaited.
+Whatever raises ends the session with a sentence in the client's own protocol.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_never
+
+import structlog
+
+from ostiary.core import Permit, Proof, Refusal, RefusalKind
+from ostiary.gate.gate import Gate, GateSession, Hold
+from ostiary.gate.ports import Refused
+from ostiary.runtime.dial import dial, dial_aside, target_context
+from ostiary.runtime.tls import TlsPump
+from ostiary.wire.contract import (
+    Admitted,
+    Ask,
+    Authenticate,
+    Close,
+    Closed,
+    Connect,
+    Connected,
+    Effect,
+    Engine,
+    Event,
+    Forward,
+    ForwardAside,
+    Held,
+    Interrupt,
+    Interrupted,
+    Observe,
+    ProtocolError,
+    Received,
+    Register,
+    Rejected,
+    Release,
+    Released,
+    Reply,
+    Ruled,
+    Side,
+    StartTls,
+    TlsStarted,
+    Withdraw,
+    Woke,
+)
+
+log = structlog.get_logger()
+
+#: Seconds a client has from its first byte to a valid token.
+HANDSHAKE_SECONDS = 20.0
+CONNECT_SECONDS = 10.0
+WRITE_BUFFER = 256 * 1024
+
+
+class Leg(asyncio.Protocol):
+    """One TCP connection of a session, with or without TLS."""
+
+    def __init__(self, driver: "SessionDriver", side: Side) -> None:
+        self._driver = driver
+        self._side = side
+        self._transport: asyncio.Transport | None = None
+        self._tls: TlsPump | None = None
+        self.congested = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        if self._side is Side.CLIENT:
+            self._driver.client_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if self._tls is None:
+            self._driver.event(Received(self._side, data))
+            return
+        try:
+            plain, completed = self._tls.receive(data)
+        except ssl.SSLError as error:
+            self._driver.broken(self._side, f"TLS failed: {error.reason or 'closed'}")
+            return
+        self._push(self._tls.take())
+        if completed:
+            self._driver.event(TlsStarted(self._side, self._tls.channel_binding()))
+        if plain:
+            self._driver.event(Received(self._side, plain))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        del exc
+        self._transport = None
+        self._driver.lost(self._side)
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write: stop reading from the other one."""
+        self.congested = True
+        self._driver.balance()
+
+    def resume_writing(self) -> None:
+        """The peer caught up."""
+        self.congested = False
+        self._driver.balance()
+
+    def start_tls(self, pump: TlsPump, early: bytes) -> None:
+        """From here on everything is TLS."""
+        self._tls = pump
+        try:
+            if self._side is Side.TARGET:
+                pump.start()
+                self._push(pump.take())
+        except ssl.SSLError as error:
+            self._driver.broken(self._side, f"TLS failed: {error.reason}")
+            return
+        if early:
+            self.data_received(early)
+
+    def write(self, data: bytes) -> None:
+        """Send application bytes."""
+        self._push(data if self._tls is None else self._tls.send(data))
+
+    def read(self, wanted: bool) -> None:
+        """Read on, or stop reading."""
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
+
+    def close(self) -> None:
+        """Close after what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the other end."""
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return (str(name[0]), int(name[1])) if name else ("unknown", 0)
+
+    def _push(self, data: bytes) -> None:
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+class Interrupts:
+    """Who may be interrupted by which key. One per worker."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, SessionDriver] = {}
+
+    def register(self, key: bytes, driver: "SessionDriver") -> None:
+        """A session's cancel key, for as long as the session lives."""
+        self._by_key[key] = driver
+
+    def forget(self, key: bytes) -> None:
+        """The session ended."""
+        self._by_key.pop(key, None)
+
+    def interrupt(self, key: bytes) -> None:
+        """An unknown key is ignored, as PostgreSQL does: no answer tells a guesser anything."""
+        driver = self._by_key.get(key)
+        if driver is not None:
+            driver.event(Interrupted())
+
+
+class SessionDriver:
+    """Drives one engine between two legs."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        make_engine: Callable[[str, bool], Engine],
+        interrupts: Interrupts,
+        tls: ssl.SSLContext | None,
+        ended: Callable[["SessionDriver"], None],
+    ) -> None:
+        self._gate = gate
+        self._make_engine = make_engine
+        self._interrupts = interrupts
+        self._tls_context = tls
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._client: Leg | None = None
+        self._target: Leg | None = None
+        self._engine: Engine | None = None
+        self._session: GateSession | None = None
+        self._queue: deque[Effect] = deque()
+        self._running = False
+        self._closing = False
+        self._reason = "the client went away"
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._holds: dict[int, asyncio.Task[None]] = {}
+        self._keys: list[bytes] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        #: Set by the listener when there is no room for another session.
+        self.overloaded = False
+        self.finished = asyncio.Event()
+
+    # ------------------------------------------------------------ events in
+
+    def client_connected(self, leg: Leg) -> None:
+        """A client's socket was accepted."""
+        self._client = leg
+        if self.overloaded:
+            self._finish("too many sessions")
+            return
+        host, port = leg.peer
+        loopback = host.startswith("127.") or host == "::1"
+        self._engine = self._make_engine(f"{host}:{port}", loopback)
+        self._timers.append(self._loop.call_later(HANDSHAKE_SECONDS, self._handshake_overdue))
+
+    def event(self, event: Event) -> None:
+        """Give the engine an event and carry out what follows."""
+        engine = self._engine
+        if engine is None or self._closing:
+            return
+        try:
+            self._queue.extend(engine.handle(event))
+            if not self._running:
+                self._carry_out()
+        except ProtocolError as error:
+            self.stop(Refusal(RefusalKind.PROTOCOL, str(error), "the connection is closed"))
+        except Exception as error:
+            log.exception("session_failed", session=self._session.session_id if self._session else "")
+            what = f"the gateway failed inside ({type(error).__name__}); the connection is closed"
+            self.stop(Refusal(RefusalKind.INTERNAL, what, "the gateway's log has the details"))
+
+    def lost(self, side: Side) -> None:
+        """A leg closed."""
+        if self._closing:
+            return
+        self.event(Closed(side))
+        self._finish("the client went away" if side is Side.CLIENT else "the target closed the connection")
+
+    def broken(self, side: Side, why: str) -> None:
+        """A leg broke in a way that leaves nothing to say on it."""
+        if side is Side.TARGET:
+            self.stop(Refusal(RefusalKind.TARGET, f"the connection to the target failed: {why}", "try again later"))
+        else:
+            self._finish(why)
+
+    def stop(self, refusal: Refusal) -> None:
+        """End the session with a sentence in the client's protocol."""
+        if self._closing or self._engine is None:
+            return
+        try:
+            for effect in self._engine.refuse(refusal):
+                if isinstance(effect, Reply) and self._client is not None:
+                    self._client.write(effect.data)
+        finally:
+            self._finish(refusal.message)
+
+    def shut_down(self) -> None:
+        """The gateway stops."""
+        if self._engine is None:
+            self._finish("the gateway stopped")
+        self.stop(Refusal(RefusalKind.EXPIRED, "the gateway is stopping", "connect again"))
+
+    def tick(self) -> None:
+        """Called about once a second: flush what waits for the recorder, wake the engine."""
+        if self._session is None or self._closing:
+            return
+        try:
+            self._session.flush()
+        except Exception as error:  # noqa: BLE001 - a session that can't be recorded ends
+            self.stop(Refusal(RefusalKind.RECORDING, f"the recording failed ({type(error).__name__})", "try again"))
+            return
+        if self._holds:
+            self.event(Woke())
+
+    def balance(self) -> None:
+        """Back-pressure, end to end: read a side only while the engine wants it and the other side drains."""
+        if self._engine is None or self._closing:
+            return
+        if self._client is not None:
+            blocked = self._target is not None and self._target.congested
+            self._client.read(self._engine.wants(Side.CLIENT) and not blocked)
+        if self._target is not None:
+            blocked = self._client is not None and self._client.congested
+            self._target.read(self._engine.wants(Side.TARGET) and not blocked)
+
+    # ------------------------------------------------------------ effects out
+
+    def _carry_out(self) -> None:
+        self._running = True
+        try:
+            while self._queue and not self._closing:
+                self._effect(self._queue.popleft())
+        finally:
+            self._running = False
+        self.balance()
+
+    def _effect(self, effect: Effect) -> None:  # noqa: C901 - one flat dispatch, a line an effect
+        match effect:
+            case Forward(permit, data):
+                self._forward(permit, data)
+            case Reply(data):
+                if self._client is not None:
+                    self._client.write(data)
+            case Ask():
+                self._ask(effect)
+            case Release(action_id, result):
+                answer, clear = self._admitted().release(action_id, result)
+                self.event(Released(action_id, answer, clear))
+            case Observe(action_id, outcome):
+                self._admitted().observe(action_id, outcome)
+            case Authenticate(proof):
+                self._spawn(self._authenticate(proof))
+            case Connect():
+                self._spawn(self._connect())
+            case StartTls(side, early):
+                self._start_tls(side, early)
+            case ForwardAside(permit, data):
+                self._check(permit)
+                self._spawn(dial_aside(self._admitted().target, data))
+            case Withdraw(action_id):
+                task = self._holds.pop(action_id, None)
+                if task is not None:
+                    task.cancel()
+            case Register(key):
+                self._keys.append(key.reveal())
+                self._interrupts.register(key.reveal(), self)
+            case Interrupt(key):
+                self._interrupts.interrupt(key.reveal())
+            case Close(reason):
+                self._finish(reason)
+            case _:
+                assert_never(effect)
+
+    def _admitted(self) -> GateSession:
+        if self._session is None:
+            raise ProtocolError("the engine went on before the gate admitted the session")
+        return self._session
+
+    def _check(self, permit: Permit) -> None:
+        if permit.session_id != self._admitted().session_id:
+            raise ProtocolError("a permit of another session was presented")
+
+    def _forward(self, permit: Permit, data: bytes) -> None:
+        session = self._admitted()
+        self._check(permit)
+        if permit.action_id is not None and permit.version != session.version:
+            renewed = session.renew(permit)
+            if isinstance(renewed, Refusal):
+                self.stop(renewed)
+                return
+        if self._target is not None:
+            self._target.write(data)
+
+    def _ask(self, ask: Ask) -> None:
+        answer = self._admitted().judge(ask.action_id, ask.action, ask.stage)
+        if isinstance(answer, Hold):
+            self._holds[ask.action_id] = self._spawn(self._hold(answer))
+        else:
+            self.event(Ruled(ask.action_id, answer))
+
+    def _start_tls(self, side: Side, early: bytes) -> None:
+        if side is Side.CLIENT:
+            if self._tls_context is None or self._client is None:
+                raise ProtocolError("this listener has no certificate")
+            self._client.start_tls(TlsPump(self._tls_context, server_side=True), early)
+        elif self._target is not None:
+            target = self._admitted().target
+            pump = TlsPump(target_context(target.tls), server_side=False, server_hostname=target.host)
+            self._target.start_tls(pump, early)
+
+    # ------------------------------------------------------------ what may take time
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _authenticate(self, proof: Proof) -> None:
+        try:
+            session = await self._gate.connect(proof)
+        except Refused as refused:
+            self.event(Rejected(refused.refusal))
+            return
+        if self._closing:
+            await session.end(self._reason)
+            return
+        self._session = session
+        left = max(session.principal.session_until - self._gate.now(), 0.0)
+        self._timers.append(self._loop.call_later(min(left, 86400.0), self._expire))
+        self.event(Admitted(session.permit, session.target, session.lease))
+
+    async def _connect(self) -> None:
+        target = self._admitted().target
+        leg = Leg(self, Side.TARGET)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await dial(target, leg)
+        except (OSError, TimeoutError) as error:
+            why = f"target {target.name} could not be reached ({type(error).__name__})"
+            self.event(Rejected(Refusal(RefusalKind.TARGET, why, "check that it is up, then try again")))
+            return
+        self._target = leg
+        if self._closing:
+            leg.abort()
+            return
+        self.event(Connected())
+
+    async def _hold(self, hold: Hold) -> None:
+        def tell(notice: str) -> None:
+            self.event(Held(hold.action_id, notice))
+
+        answer = await self._admitted().hold(hold, tell)
+        self._holds.pop(hold.action_id, None)
+        self.event(Ruled(hold.action_id, answer))
+
+    # ------------------------------------------------------------ the end
+
+    def _handshake_overdue(self) -> None:
+        if self._engine is not None and not self._engine.authenticated:
+            self.stop(Refusal(RefusalKind.PROTOCOL, "no token came in time", "connect again and send it at once"))
+
+    def _expire(self) -> None:
+        if self._session is not None and (refusal := self._session.expired()) is not None:
+            self.stop(refusal)
+
+    def _finish(self, reason: str) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._reason = reason
+        for timer in self._timers:
+            timer.cancel()
+        for key in self._keys:
+            self._interrupts.forget(key)
+        for task in self._holds.values():
+            task.cancel()
+        if self._client is not None:
+            self._client.close()
+        if self._target is not None:
+            self._target.close()
+        self._loop.create_task(self._end(reason)).add_done_callback(lambda _: None)
+
+    async def _end(self, reason: str) -> None:
+        try:
+            if self._session is not None:
+                await self._session.end(reason)
+        finally:
+            if self._client is not None:
+                self._client.abort()
+            if self._target is not None:
+                self._target.abort()
+            self._ended(self)
+            self.finished.set()
