@@ -85,6 +85,7 @@ class Gate:
                 if ruling.verdict is not Verdict.ALLOW:
                     # A hold before there is a connection has nobody to wait in front of; it is refused.
                     raise Refused(_denied(ruling, f"connect to {target.name}"))
+                release = ports.masking.required(target)
                 lease = await ports.credentials.lease(session_id, principal, target)
                 recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
         except BaseException as error:
@@ -96,7 +97,7 @@ class Gate:
             if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
             raise refused from error
-        permit = Permit(session_id, None, release=ports.masking.required(target), version=0)
+        permit = Permit(session_id, None, release=release, version=0)
         return GateSession(ports, self._clock, session_id, principal, target, lease, recorder, permit)
 
     async def _give_back(self, target: Target, lease: Lease) -> None:
