@@ -16,7 +16,7 @@ from ostiary.core import (
     Target,
     Verdict,
 )
-from ostiary.gate.ports import Decision, HoldRequest, Policy, Ports
+from ostiary.gate.ports import Decision, HoldRequest, Ports, Rights
 
 ALLOW = Ruling(Verdict.ALLOW, ("shop-reads",), "", version=1)
 DENY = Ruling(Verdict.DENY, ("no-unbounded-delete",), "DELETE without WHERE on public.orders", version=1)
@@ -147,13 +147,18 @@ class World:
         self.faults.check("authorize_connect")
         return self.connect_ruling
 
-    def decide(self, principal: Principal, target: Target, action: Action) -> Ruling:
-        del principal, target, action
+    def rights(self, principal: Principal, target: Target, source: str) -> "World":
+        del principal, target, source
+        self.faults.check("rights")
+        return self
+
+    def decide(self, action: Action) -> Ruling:
+        del action
         self.faults.check("decide")
         return self.ruling
 
-    def may_unmask(self, principal: Principal, target: Target, data_class: str) -> bool:
-        del principal, target, data_class
+    def may_unmask(self, data_class: str) -> bool:
+        del data_class
         return False
 
     async def request(self, request: HoldRequest) -> FakePending:
@@ -179,8 +184,8 @@ class World:
         self.faults.check("required")
         return True
 
-    def masker(self, principal: Principal, target: Target, action: Action, policy: Policy) -> FakeMasker:
-        del principal, target, action, policy
+    def masker(self, rights: Rights, target: Target, action: Action) -> FakeMasker:
+        del rights, target, action
         self.faults.check("masker")
         return FakeMasker(self)
 

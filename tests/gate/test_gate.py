@@ -17,6 +17,7 @@ from ostiary.core import (
     RefusalKind,
     Result,
     ResultKind,
+    Shape,
     Stage,
     ValueKind,
 )
@@ -26,13 +27,8 @@ from ostiary.gate.ports import Decision, Refused
 from ostiary.protocols.postgres.rows import TextFields
 from tests.gate.fakes import ALLOW, DENY, HOLD, PROOF, World
 
-ACTION = Action(
-    (Access(Operation.DELETE, "orders/public.orders"),),
-    "DELETE FROM orders",
-    "shape-1",
-    "DELETE without WHERE on public.orders",
-    (Parameter(b"1"),),
-)
+SHAPE = Shape((Access(Operation.DELETE, "orders/public.orders"),), "DELETE without WHERE on public.orders")
+ACTION = Action(SHAPE, "DELETE FROM orders", (Parameter(b"1"),))
 BOOM = RuntimeError("secret detail that must not be shown")
 
 
@@ -61,7 +57,7 @@ async def test_connect_records_the_start_before_there_is_a_credential(world: Wor
 
 
 @pytest.mark.parametrize(
-    "port", ["identify", "registry", "authorize_connect", "open", "recorder.write", "required", "lease"]
+    "port", ["identify", "registry", "authorize_connect", "rights", "open", "recorder.write", "required", "lease"]
 )
 @pytest.mark.parametrize("fault", [BOOM, OSError(28, "No space left"), TimeoutError()])
 async def test_a_port_that_raises_at_connect_refuses(world: World, port: str, fault: Exception) -> None:

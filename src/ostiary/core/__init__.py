@@ -1,6 +1,6 @@
 """The vocabulary every room shares. Standard library only; everything is frozen."""
 
-from ostiary.core.action import Access, Action, Operation, Parameter, Stage
+from ostiary.core.action import Access, Action, Operation, Parameter, Shape, Stage
 from ostiary.core.principal import Principal, PrincipalKind, Proof
 from ostiary.core.record import (
     ActionFinished,
@@ -47,6 +47,7 @@ __all__ = [
     "Secret",
     "SessionEnded",
     "SessionStarted",
+    "Shape",
     "Stage",
     "Target",
     "TlsMode",

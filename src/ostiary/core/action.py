@@ -42,22 +42,32 @@ class Parameter:
     type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One command: every (operation, object) pair must be permitted."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What a command does, whatever its constants: the part that is analysed once and ruled on once.
 
+    Compared and hashed by identity, so it is an exact and quick key of memos: whoever analyses keeps one `Shape` for
+    equal commands, and makes a new one when what it knows of the target has changed.
+    """
+
+    #: Every one of them must be permitted.
     accesses: tuple[Access, ...]
-    #: The command exactly as it would run.
-    text: str
-    #: Memo key of rulings: equal shapes have equal accesses, context and summary.
-    shape: str
     #: A person's sentence: "DELETE without WHERE on public.orders".
     summary: str
-    parameters: tuple[Parameter, ...] = ()
     #: has_where, dynamic, statements, functions … as policy sees them.
     context: Mapping[str, bool | int | str | tuple[str, ...]] = field(default_factory=dict)
     #: Objects whose data may reach the client by computation: `orders/public.customers`. `None`: cannot be told.
     sources: tuple[str, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One command as it would run."""
+
+    shape: Shape
+    #: The command exactly as it would run.
+    text: str
+    parameters: tuple[Parameter, ...] = ()
     #: Planner's estimate of rows touched, when it was asked for.
     rows_estimate: int | None = None
 

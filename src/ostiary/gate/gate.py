@@ -40,12 +40,13 @@ from ostiary.core import (
     Ruling,
     SessionEnded,
     SessionStarted,
+    Shape,
     Stage,
     Target,
     ValueKind,
     Verdict,
 )
-from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker
+from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker, Rights
 
 #: Seconds that identity, credentials and approvals may take before their silence is a refusal.
 CONNECT_SECONDS = 15.0
@@ -85,6 +86,7 @@ class Gate:
                 if ruling.verdict is not Verdict.ALLOW:
                     # A hold before there is a connection has nobody to wait in front of; it is refused.
                     raise Refused(_denied(ruling, f"connect to {target.name}"))
+                rights = ports.policy.rights(principal, target, proof.source)
                 release = ports.masking.required(target)
                 lease = await ports.credentials.lease(session_id, principal, target)
                 recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
@@ -98,7 +100,7 @@ class Gate:
                 raise
             raise refused from error
         permit = Permit(session_id, None, release=release, version=0)
-        return GateSession(ports, self._clock, session_id, principal, target, lease, recorder, permit)
+        return GateSession(ports, self._clock, principal, target, rights, lease, recorder, permit)
 
     async def _give_back(self, target: Target, lease: Lease) -> None:
         try:
@@ -133,20 +135,21 @@ class GateSession:
         self,
         ports: Ports,
         clock: Callable[[], float],
-        session_id: str,
         principal: Principal,
         target: Target,
+        rights: Rights,
         lease: Lease,
         recorder: Recorder,
         permit: Permit,
     ) -> None:
-        self.session_id = session_id
+        self.session_id = permit.session_id
         self.principal = principal
         self.target = target
         self.lease = lease
         #: Covers handshakes, pings, cancels and the engine's own questions to the target.
         self.permit = permit
         self._ports = ports
+        self._rights = rights
         self._clock = clock
         self._recorder = recorder
         self._running: dict[int, _Running] = {}
@@ -160,16 +163,16 @@ class GateSession:
         try:
             if self._clock() >= self.principal.session_until:
                 return self._refuse(action_id, action, _expired())
-            ruling = self._ports.policy.decide(self.principal, self.target, action)
+            ruling = self._rights.decide(action)
             if ruling.verdict is Verdict.DENY:
-                return self._refuse(action_id, action, _denied(ruling, action.summary))
+                return self._refuse(action_id, action, _denied(ruling, action.shape.summary))
             if stage is Stage.PREPARE:
                 return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
             if ruling.verdict is Verdict.HOLD:
                 return Hold(action_id, action, ruling)
             return self._permit(action_id, action, ruling, "", ())
         except Exception as error:  # noqa: BLE001 - rule 2
-            return self._refuse(action_id, action, _as_refusal(error, action.summary))
+            return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
 
     async def hold(self, hold: Hold, tell: Callable[[str], None]) -> Permit | Refusal:
         """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored."""
@@ -205,19 +208,19 @@ class GateSession:
             # People take minutes: the token may have ended, the policy may have changed.
             if self._clock() >= self.principal.session_until:
                 return self._refuse(action_id, action, _expired())
-            again = self._ports.policy.decide(self.principal, self.target, action)
+            again = self._rights.decide(action)
             lifted = again.verdict is Verdict.ALLOW or (
                 again.verdict is Verdict.HOLD and set(again.approval_groups) <= set(ruling.approval_groups)
             )
             if not lifted:
-                return self._refuse(action_id, action, _denied(again, action.summary))
+                return self._refuse(action_id, action, _denied(again, action.shape.summary))
             return self._permit(action_id, action, again, pending.approval_id, decision.by)
         except asyncio.CancelledError:
             if pending is not None:
                 await pending.withdraw("the client cancelled or went away")
             raise
         except Exception as error:  # noqa: BLE001 - rule 2
-            return self._refuse(action_id, action, _as_refusal(error, action.summary))
+            return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
 
     def renew(self, permit: Permit) -> Permit | Refusal:
         """A permit minted under an older policy, asked for anew at the moment of use."""
@@ -225,11 +228,11 @@ class GateSession:
         if permit.session_id != self.session_id or running is None:
             return Refusal(RefusalKind.INTERNAL, "this permit belongs to no running action", "report this as a bug")
         try:
-            ruling = self._ports.policy.decide(self.principal, self.target, running.action)
+            ruling = self._rights.decide(running.action)
         except Exception as error:  # noqa: BLE001 - rule 2
-            return _as_refusal(error, running.action.summary)
+            return _as_refusal(error, running.action.shape.summary)
         if ruling.verdict is not Verdict.ALLOW:
-            return _denied(ruling, running.action.summary)
+            return _denied(ruling, running.action.shape.summary)
         return replace(permit, version=ruling.version)
 
     @property
@@ -245,7 +248,7 @@ class GateSession:
             IntentRecorded(
                 action_id,
                 masking.text(self.target, action.text),
-                action.summary,
+                action.shape.summary,
                 masking.parameters(self.target, action) if action.parameters else (),
                 _accesses(action),
                 ruling.verdict.value,
@@ -267,7 +270,7 @@ class GateSession:
                 ActionRefused(
                     action_id,
                     text,
-                    action.summary,
+                    action.shape.summary,
                     _accesses(action),
                     refusal.kind.value,
                     refusal.message,
@@ -288,9 +291,7 @@ class GateSession:
                 # Notices and errors outside any action still pass the detectors.
                 running = _Running(_no_action(), None)
             if running.masker is None:
-                running.masker = self._ports.masking.masker(
-                    self.principal, self.target, running.action, self._ports.policy
-                )
+                running.masker = self._ports.masking.masker(self._rights, self.target, running.action)
             masked, clear = running.masker.mask(result)
             full = self.target.recording is RecordingLevel.FULL
             if full or running.sampled < SAMPLE_ROWS:
@@ -417,11 +418,11 @@ def _started(session_id: str, principal: Principal, target: Target, proof: Proof
 
 
 def _accesses(action: Action) -> tuple[str, ...]:
-    return tuple(f"{access.operation.value} {access.object}" for access in action.accesses)
+    return tuple(f"{access.operation.value} {access.object}" for access in action.shape.accesses)
 
 
 def _no_action() -> Action:
-    return Action((), "", "", "outside any command", sources=None)
+    return Action(Shape((), "outside any command", sources=None), "")
 
 
 def _readable(result: Result, index: int, take: int, full: bool) -> list[str | None]:

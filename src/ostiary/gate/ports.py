@@ -36,8 +36,20 @@ class Identity(Protocol):
         ...
 
 
+class Rights(Protocol):
+    """What one principal may do on one target. Follows every change of policy; its answers are memoised."""
+
+    def decide(self, action: Action) -> Ruling:
+        """Rule on every (operation, object) of the action: all must be permitted."""
+        ...
+
+    def may_unmask(self, data_class: str) -> bool:
+        """Does the principal hold `unmask` on this class at this target?"""
+        ...
+
+
 class Policy(Protocol):
-    """Who may do what. Memoised; `version` changes whenever any answer might."""
+    """Who may do what."""
 
     @property
     def version(self) -> int:
@@ -48,12 +60,8 @@ class Policy(Protocol):
         """May this principal open a session on this target?"""
         ...
 
-    def decide(self, principal: Principal, target: Target, action: Action) -> Ruling:
-        """Rule on every (operation, object) of the action: all must be permitted."""
-        ...
-
-    def may_unmask(self, principal: Principal, target: Target, data_class: str) -> bool:
-        """Does the principal hold `unmask` on this class at this target?"""
+    def rights(self, principal: Principal, target: Target, source: str) -> Rights:
+        """A session's view; `source` is the client's address, "ip:port"."""
         ...
 
 
@@ -150,7 +158,7 @@ class Masking(Protocol):
         """Could any result of this target need masking for anyone?"""
         ...
 
-    def masker(self, principal: Principal, target: Target, action: Action, policy: Policy) -> ResultMasker:
+    def masker(self, rights: Rights, target: Target, action: Action) -> ResultMasker:
         """A masker for all results of one action; cheap, its plans are shared."""
         ...
 
@@ -227,4 +235,5 @@ __all__ = [
     "Refused",
     "Registry",
     "ResultMasker",
+    "Rights",
 ]

@@ -1,0 +1,1 @@
+"""PostgreSQL frontend/backend protocol 3.0 and 3.2."""
