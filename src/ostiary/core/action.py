@@ -40,6 +40,8 @@ class Parameter:
     binary: bool = False
     #: Type as the protocol names it (PostgreSQL: type OID as text, "" when unknown).
     type: str = ""
+    #: True when no value of this type can hold text (short int, bool, date …); as `Column.inert`.
+    inert: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,13 @@ class Shape:
     context: Mapping[str, bool | int | str | tuple[str, ...]] = field(default_factory=dict)
     #: Objects whose data may reach the client by computation: `orders/public.customers`. `None`: cannot be told.
     sources: tuple[str, ...] | None = ()
+    #: For each column of the result, the columns its value may be computed from, down to base tables where a view
+    #: stands between: `orders/public.customers.email`, or `orders/public.customers` for any column of it. Empty: no
+    #: column (a constant, `count(*)`). An element of None: cannot be told. None altogether: nothing is said, or it is
+    #: not the same for every result of the command. Conditions that only choose rows are not counted.
+    outputs: tuple[frozenset[str] | None, ...] | None = None
+    #: The same for each bind parameter: the columns it may be compared with or stored in.
+    inputs: tuple[frozenset[str] | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
