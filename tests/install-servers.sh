@@ -1,11 +1,17 @@
 #!/bin/sh
-# Installs the real servers that the tests drive, when this is Debian and we are root; otherwise says what is missing.
+# Installs the real servers that the tests and the benchmarks drive, when this is Debian and we are root; otherwise says
+# what is missing. postgresql-15 brings pgbench; pgbouncer is what the benchmarks compare with.
 set -eu
-[ -x /usr/lib/postgresql/15/bin/postgres ] && exit 0
+missing=""
+[ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
+[ -x /usr/lib/postgresql/15/bin/psql ] || missing="$missing postgresql-client-15"
+[ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
+[ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing PostgreSQL 15 for the tests (apt)…"
+    echo "installing for the tests (apt):$missing…"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 postgresql-client-15 >/dev/null
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-    echo "PostgreSQL 15 is not here: the tests that need it are skipped by name" >&2
+    echo "not here:$missing. The tests that need them are skipped by name" >&2
 fi
