@@ -127,6 +127,10 @@ class Hold:
     action: Action
     ruling: Ruling
 
+    def weighing(self, rows: int | None) -> "Hold":
+        """The same with the target's estimate of rows."""
+        return replace(self, action=replace(self.action, rows_estimate=rows))
+
 
 class GateSession:
     """One admitted session."""
@@ -221,6 +225,11 @@ class GateSession:
             raise
         except Exception as error:  # noqa: BLE001 - rule 2
             return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
+
+    def abandon(self, hold: Hold, why: str) -> None:
+        """A hold that nobody waits for any more before it was put to anyone: say so in the record."""
+        what = Refusal(RefusalKind.APPROVAL, f"{hold.action.shape.summary}: not put to anyone: {why}")
+        self._refuse(hold.action_id, hold.action, what)
 
     def renew(self, permit: Permit) -> Permit | Refusal:
         """A permit minted under an older policy, asked for anew at the moment of use."""

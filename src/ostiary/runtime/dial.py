@@ -21,7 +21,7 @@ def target_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-async def dial(target: Target, protocol: asyncio.Protocol) -> None:
+async def dial(target: Target, protocol: asyncio.BaseProtocol) -> None:
     """Open the transport to a target. Raises OSError."""
     loop = asyncio.get_running_loop()
     await loop.create_connection(lambda: protocol, target.host, target.port)

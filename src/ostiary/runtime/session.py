@@ -19,6 +19,7 @@ from ostiary.runtime.dial import dial, dial_aside, target_context
 from ostiary.runtime.tls import TlsPump
 from ostiary.wire.contract import (
     Admitted,
+    AsideDone,
     Ask,
     Authenticate,
     Close,
@@ -45,6 +46,8 @@ from ostiary.wire.contract import (
     Side,
     StartTls,
     TlsStarted,
+    Weigh,
+    Weighed,
     Withdraw,
     Woke,
 )
@@ -55,10 +58,15 @@ log = structlog.get_logger()
 HANDSHAKE_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 WRITE_BUFFER = 256 * 1024
+_INPUT = bytearray(256 * 1024)
+_INPUT_VIEW = memoryview(_INPUT)
 
 
-class Leg(asyncio.Protocol):
-    """One TCP connection of a session, with or without TLS."""
+class Leg(asyncio.BufferedProtocol):
+    """One TCP connection of a session, with or without TLS.
+
+    All legs of a thread read into one buffer: what came is copied out before anything else may run.
+    """
 
     def __init__(self, driver: "SessionDriver", side: Side) -> None:
         self._driver = driver
@@ -75,8 +83,16 @@ class Leg(asyncio.Protocol):
         if self._side is Side.CLIENT:
             self._driver.client_connected(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to put what arrives."""
+        del sizehint
+        return _INPUT
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes arrived."""
+        self._received(bytes(_INPUT_VIEW[:nbytes]))
+
+    def _received(self, data: bytes) -> None:
         if self._tls is None:
             self._driver.event(Received(self._side, data))
             return
@@ -118,7 +134,7 @@ class Leg(asyncio.Protocol):
             self._driver.broken(self._side, f"TLS failed: {error.reason}")
             return
         if early:
-            self.data_received(early)
+            self._received(early)
 
     def write(self, data: bytes) -> None:
         """Send application bytes."""
@@ -197,6 +213,8 @@ class SessionDriver:
         self._closing = False
         self._reason = "the client went away"
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Holds whose estimate is being asked for, and those that wait for a person.
+        self._weighing: dict[int, Hold] = {}
         self._holds: dict[int, asyncio.Task[None]] = {}
         self._keys: list[bytes] = []
         self._timers: list[asyncio.TimerHandle] = []
@@ -320,11 +338,13 @@ class SessionDriver:
                 self._start_tls(side, early)
             case ForwardAside(permit, data):
                 self._check(permit)
-                self._spawn(dial_aside(self._admitted().target, data))
-            case Withdraw(action_id):
-                task = self._holds.pop(action_id, None)
-                if task is not None:
-                    task.cancel()
+                self._spawn(self._aside(data))
+            case Weighed(action_id, rows):
+                hold = self._weighing.pop(action_id, None)
+                if hold is not None:
+                    self._holds[action_id] = self._spawn(self._hold(hold.weighing(rows)))
+            case Withdraw(action_id, reason):
+                self._withdraw(action_id, reason)
             case Register(key):
                 self._keys.append(key.reveal())
                 self._interrupts.register(key.reveal(), self)
@@ -358,9 +378,18 @@ class SessionDriver:
     def _ask(self, ask: Ask) -> None:
         answer = self._admitted().judge(ask.action_id, ask.action, ask.stage)
         if isinstance(answer, Hold):
-            self._holds[ask.action_id] = self._spawn(self._hold(answer))
+            self._weighing[ask.action_id] = answer
+            self.event(Weigh(ask.action_id))
         else:
             self.event(Ruled(ask.action_id, answer))
+
+    def _withdraw(self, action_id: int, reason: str) -> None:
+        hold = self._weighing.pop(action_id, None)
+        if hold is not None:
+            self._admitted().abandon(hold, reason)
+        task = self._holds.pop(action_id, None)
+        if task is not None:
+            task.cancel(reason)
 
     def _start_tls(self, side: Side, early: bytes) -> None:
         if side is Side.CLIENT:
@@ -409,6 +438,10 @@ class SessionDriver:
             leg.abort()
             return
         self.event(Connected())
+
+    async def _aside(self, data: bytes) -> None:
+        await dial_aside(self._admitted().target, data)
+        self.event(AsideDone())
 
     async def _hold(self, hold: Hold) -> None:
         def tell(notice: str) -> None:

@@ -77,6 +77,13 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class Weigh:
+    """The action will be held for a person: answer `Weighed`, with the target's own estimate where there is one."""
+
+    action_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The action waits for a person. `notice` is the sentence to show where the protocol can."""
 
@@ -107,11 +114,30 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class AsideDone:
+    """A `ForwardAside` was delivered and its connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Woke:
     """A while has passed; an engine with something held may keep its client's connection warm."""
 
 
-Event = Received | Admitted | Rejected | Connected | TlsStarted | Closed | Held | Ruled | Released | Interrupted | Woke
+Event = (
+    Received
+    | Admitted
+    | Rejected
+    | Connected
+    | TlsStarted
+    | Closed
+    | Weigh
+    | Held
+    | Ruled
+    | Released
+    | Interrupted
+    | AsideDone
+    | Woke
+)
 
 # ---------------------------------------------------------------- effects
 
@@ -147,10 +173,19 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """The client no longer wants an action that is held (cancelled, gone)."""
+class Weighed:
+    """Answer to `Weigh`: how many rows the action would touch; None when that can't be told."""
 
     action_id: int
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """An action that was asked about is not wanted any more (cancelled, gone, failed on the way)."""
+
+    action_id: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +253,7 @@ Effect = (
     | Connect
     | StartTls
     | Ask
+    | Weighed
     | Withdraw
     | Forward
     | ForwardAside

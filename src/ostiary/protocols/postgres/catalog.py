@@ -18,7 +18,7 @@ SELECT pg_catalog.json_build_object(
    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
    WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p','S']::pg_catalog."char"[])),
  'columns', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-     a.attrelid::pg_catalog.int8, a.attnum, a.attname))
+     a.attrelid::pg_catalog.int8, a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated))
    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
    WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
@@ -53,6 +53,8 @@ class Catalog:
     derived: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     #: name → schemas that have a relation of that name
     schemas: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: (oid, attribute number) → (type oid, "s" for a generated column else "")
+    types: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: str) -> "Catalog":
@@ -60,7 +62,8 @@ class Catalog:
         try:
             raw = json.loads(document)
             relations = {int(oid): (str(s), str(n), str(k)) for oid, s, n, k in raw["relations"] or ()}
-            columns = {(int(oid), int(num)): str(name) for oid, num, name in raw["columns"] or ()}
+            columns = {(int(oid), int(num)): str(name) for oid, num, name, _, _ in raw["columns"] or ()}
+            types = {(int(oid), int(num)): (int(kind), str(gen)) for oid, num, _, kind, gen in raw["columns"] or ()}
             derived: dict[int, list[tuple[int, int]]] = {}
             for view, base, attnum in raw["views"] or ():
                 derived.setdefault(int(view), []).append((int(base), int(attnum)))
@@ -81,6 +84,7 @@ class Catalog:
             columns,
             {oid: tuple(bases) for oid, bases in derived.items()},
             {name: tuple(found) for name, found in schemas.items()},
+            types,
         )
 
     def resolve(self, schema: str | None, name: str) -> tuple[str, ...]:
@@ -97,6 +101,23 @@ class Catalog:
         relation = self.relations.get(oid)
         name = self.columns.get((oid, attnum))
         return None if relation is None or name is None else f"{relation[0]}.{relation[1]}.{name}"
+
+    def columns_of(
+        self, schema: str | None, relation: str, names: tuple[str, ...]
+    ) -> list[tuple[str, int, int, int]] | None:
+        """(name, oid, attnum, type oid) of COPY's columns; None unless exactly one relation can be meant."""
+        oids = [o for o, (s, n, _) in self.relations.items() if n == relation and schema in (None, s)]
+        if len(oids) != 1:
+            return None
+        oid = oids[0]
+        found = {
+            name: (name, oid, num, self.types[oid, num][0])
+            for (of, num), name in sorted(self.columns.items())
+            if of == oid and (names or not self.types[oid, num][1])
+        }
+        if any(name not in found for name in names):
+            return None
+        return [found[name] for name in names] if names else list(found.values())
 
     def origins(self, oid: int) -> tuple[str, ...]:
         """Base columns that a view, materialised view or child table draws from, all the way down."""

@@ -11,7 +11,7 @@ from typing import assert_never
 from ostiary.core import Permit, Refusal, RefusalKind, Secret
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
-from ostiary.protocols.postgres.framing import FRONTEND, Framer
+from ostiary.protocols.postgres.framing import Framer
 from ostiary.protocols.postgres.login import ClientLogin
 from ostiary.protocols.postgres.relay import Relay
 from ostiary.protocols.postgres.statements import Judge
@@ -19,6 +19,7 @@ from ostiary.protocols.postgres.upstream import TargetLogin, TargetRefusedError
 from ostiary.sql import Analysis
 from ostiary.wire.contract import (
     Admitted,
+    AsideDone,
     Authenticate,
     Close,
     Closed,
@@ -37,12 +38,13 @@ from ostiary.wire.contract import (
     Ruled,
     Side,
     TlsStarted,
+    Weigh,
     Woke,
 )
 
 _AUTHENTICATION_OK = b"R\0\0\0\x08\0\0\0\0"
-#: Any ParameterStatus may be repeated: a message that no client minds, to keep a waiting connection warm.
-_KEEP_WARM = b"S\0\0\0\x19is_superuser\0off\0"
+#: A parameter that never changes: repeating it keeps a waiting connection warm, and no client minds.
+_CONSTANT = b"integer_datetimes\0"
 _WAKES_BETWEEN_KEEP_WARM = 30
 
 
@@ -79,9 +81,10 @@ class PostgresEngine:
         self._dial: TargetLogin | None = None
         self._judge: Judge | None = None
         self._relay: Relay | None = None
-        self._client_framer = Framer(FRONTEND)
+        self._client_framer = Framer.of_client()
         self._target_framer: Framer | None = None
         self._wakes = 0
+        self._keep_warm = b""
 
     @property
     def authenticated(self) -> bool:
@@ -113,6 +116,10 @@ class PostgresEngine:
                 return self._dial.connected() if self._dial is not None else []
             case TlsStarted(side, binding):
                 return self._tls_started(side, binding)
+            case Weigh(action_id):
+                return self._relay.weigh(action_id) if self._relay is not None else []
+            case AsideDone():
+                return self._relay.aside_done() if self._relay is not None else []
             case Held(_, notice):
                 return self._relay.held(notice) if self._relay is not None else []
             case Interrupted():
@@ -173,6 +180,8 @@ class PostgresEngine:
         self._target_framer = dial.framer
         for frame in dial.greeting:
             self._judge.parameter_status(frame)
+            if frame.startswith(_CONSTANT, 5):
+                self._keep_warm = frame
         secret = self._entropy(4 if self._minor == 0 else 32)
         # The process id is public; it must not be zero, and some drivers read it as a signed number.
         key = (int.from_bytes(self._entropy(4), "big") & 0x7FFFFFFF | 1).to_bytes(4, "big") + secret
@@ -182,7 +191,7 @@ class PostgresEngine:
 
     def _woke(self) -> list[Effect]:
         self._wakes += 1
-        return [Reply(_KEEP_WARM)] if self._wakes % _WAKES_BETWEEN_KEEP_WARM == 0 else []
+        return [Reply(self._keep_warm)] if self._keep_warm and self._wakes % _WAKES_BETWEEN_KEEP_WARM == 0 else []
 
     def _closed(self, side: Side) -> list[Effect]:
         if side is Side.CLIENT:

@@ -1,12 +1,21 @@
-"""Bytes to whole messages. A length is checked before anything of the message is kept."""
+"""Bytes to whole messages. A length is checked before anything of the message is kept.
+
+Rows come by the thousand, so a run of DataRow (or CopyData) messages is one item: the frames as they stood in the
+stream, and how many they are. Nothing else is ever joined.
+"""
 
 from ostiary.wire.contract import ProtocolError
 
 MAX_MESSAGE = 64 << 20
-#: Longest body of messages that carry no data of the client's or target's choosing.
+#: Longest messages (length field included) of kinds that carry no data of the client's or target's choosing.
 _SHORT = {ord("S"): 64 << 10, ord("H"): 8 << 10, ord("X"): 4, ord("c"): 4, ord("Z"): 5}
 FRONTEND = frozenset(b"QPBDECSHFdcfXp")
 BACKEND = frozenset(b"RSKZTDCIENA123nstGHWdcVv")
+_COPY_DATA = ord("d")
+_DATA_ROW = ord("D")
+
+#: (message type, frame or run of frames with type and length, how many frames)
+Frame = tuple[int, bytes, int]
 
 
 class Framer:
@@ -14,47 +23,73 @@ class Framer:
 
     Args:
         types: message types this direction may carry.
+        runs: message type whose runs are joined.
         limit: longest message in bytes, its length field included.
     """
 
-    __slots__ = ("_kept", "_limit", "_types")
+    __slots__ = ("_chunks", "_have", "_limit", "_need", "_runs", "_types")
 
-    def __init__(self, types: frozenset[int], limit: int = MAX_MESSAGE) -> None:
+    def __init__(self, types: frozenset[int], runs: int = _COPY_DATA, limit: int = MAX_MESSAGE) -> None:
         self._types = types
+        self._runs = runs
         self._limit = limit
-        self._kept = b""
+        self._chunks: list[bytes] = []
+        self._have = 0
+        self._need = 5
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Whole messages as (type, frame with type and length). Raises ProtocolError."""
-        if self._kept:
-            data = self._kept + data
-        frames = []
-        at, end = 0, len(data)
-        types, limit = self._types, self._limit
+    @classmethod
+    def of_target(cls) -> "Framer":
+        """For what a target sends."""
+        return cls(BACKEND, _DATA_ROW)
+
+    @classmethod
+    def of_client(cls) -> "Framer":
+        """For what a client sends after its login."""
+        return cls(FRONTEND)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Whole messages. Raises ProtocolError."""
+        if self._chunks:
+            self._chunks.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks = []
+        frames: list[Frame] = []
+        at = 0
+        end = len(data)
+        self._need = 5
         while end - at >= 5:
             kind = data[at]
-            size = int.from_bytes(data[at + 1 : at + 5], "big")
-            if kind not in types:
-                raise ProtocolError(f"a message of type {bytes([kind])!r} has no place here")
-            if size < 4 or size > limit or size > _SHORT.get(kind, limit):
-                raise ProtocolError(f"a message of type {chr(kind)!r} says it is {size} bytes long; refused unread")
+            size = (data[at + 1] << 24) | (data[at + 2] << 16) | (data[at + 3] << 8) | data[at + 4]
+            self._check(kind, size)
             stop = at + 1 + size
             if stop > end:
+                self._need = size + 1
                 break
-            frames.append((kind, data[at:stop]))
+            count = 1
+            if kind == self._runs or kind == _COPY_DATA:
+                while end - stop >= 5 and data[stop] == kind:
+                    size = (data[stop + 1] << 24) | (data[stop + 2] << 16) | (data[stop + 3] << 8) | data[stop + 4]
+                    if size < 4 or size > self._limit or stop + 1 + size > end:
+                        break
+                    stop += 1 + size
+                    count += 1
+            frames.append((kind, data[at:stop], count))
             at = stop
-        self._kept = data[at:]
+        if at < end:
+            self._chunks = [data[at:]]
+            self._have = end - at
         return frames
 
-    def take_one(self, data: bytes) -> bytes | None:
-        """For the answer to SSLRequest, which is one byte without a frame."""
-        self._kept += data
-        if not self._kept:
-            return None
-        first, self._kept = self._kept[:1], self._kept[1:]
-        return first
+    def _check(self, kind: int, size: int) -> None:
+        if kind not in self._types:
+            raise ProtocolError(f"a message of type {bytes([kind])!r} has no place here")
+        if size < 4 or size > self._limit or size > _SHORT.get(kind, self._limit):
+            raise ProtocolError(f"a message of type {chr(kind)!r} says it is {size} bytes long; refused unread")
 
     @property
     def pending(self) -> int:
         """Bytes kept of a message that has not ended."""
-        return len(self._kept)
+        return self._have if self._chunks else 0

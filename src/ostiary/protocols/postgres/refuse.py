@@ -23,6 +23,11 @@ def error(refusal: Refusal, severity: str = "ERROR") -> bytes:
     return _fields(b"E", severity, SQLSTATE[refusal.kind], refusal.message, refusal.hint)
 
 
+def missing(code: str, message: str) -> bytes:
+    """What the server itself says of a name it does not know: SQLSTATE 26000 (statement) or 34000 (portal)."""
+    return _fields(b"E", "ERROR", code, message, "")
+
+
 def notice(message: str) -> bytes:
     """A NoticeResponse message."""
     return _fields(b"N", "NOTICE", "00000", message, "")

@@ -10,10 +10,13 @@ _FIELD = struct.Struct("!ihihih")
 
 #: Type oids (pg_type.dat) whose text *and* binary form is the text itself.
 _TEXT = {18, 19, 25, 705, 1042, 1043}
-#: Structured text in text format: json, xml, jsonb, and what else is not scalar.
-_STRUCTURED = {114, 142, 3802}
+_JSON = 114
+_XML = 142
 #: Types no detector can find anything in: bool, integers below 10 digits, dates, times, oid, uuid, void, floats.
 _INERT = {16, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 2278, 2950}
+#: ErrorResponse and NoticeResponse fields that are free text; the others are codes, positions and identifiers.
+_FREE_TEXT = {"M", "D", "H", "W", "q", "payload"}
+_KEPT = 512
 
 
 class Origins(Protocol):
@@ -24,18 +27,48 @@ class Origins(Protocol):
         ...
 
 
-def columns_of(frame: bytes, origins: Origins) -> tuple[Column, ...]:
+class Descriptions:
+    """RowDescription messages of one session, decoded once: equal bytes give the very same columns.
+
+    `stamp` is whatever the origins depend on; when it changes everything is decoded anew.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._stamp: object = None
+        self._known: dict[tuple[bytes, tuple[int, ...]], tuple[Column, ...]] = {}
+
+    def columns(self, frame: bytes, stamp: object, formats: tuple[int, ...] = ()) -> tuple[Column, ...]:
+        """Columns of a RowDescription; `formats` of a Bind replace its own. Raises ProtocolError."""
+        if stamp is not self._stamp:
+            self._known.clear()
+            self._stamp = stamp
+        found = self._known.get((frame, formats))
+        if found is None:
+            found = columns_of(frame, self._origins, formats)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            if len(frame) <= 1 << 16:
+                self._known[frame, formats] = found
+        return found
+
+
+def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) -> tuple[Column, ...]:
     """Columns of a RowDescription message. Raises ProtocolError."""
     count = int.from_bytes(frame[5:7], "big", signed=True)
+    if formats and len(formats) not in (1, count):
+        raise ProtocolError("the client asked for formats of another number of columns than the result has")
     at = 7
     columns = []
-    for _ in range(count):
+    for index in range(count):
         end = frame.find(b"\0", at)
         if end < 0 or end + 1 + _FIELD.size > len(frame):
             raise ProtocolError("the target sent a RowDescription that ends inside a field")
         name = frame[at:end].decode("utf-8", "replace")
         table, attnum, type_oid, _size, _modifier, binary = _FIELD.unpack_from(frame, end + 1)
         at = end + 1 + _FIELD.size
+        if formats:
+            binary = formats[0] if len(formats) == 1 else formats[index]
         obj, drawn = origins.origin(table & 0xFFFFFFFF, attnum) if table else (None, ())
         oid = type_oid & 0xFFFFFFFF
         columns.append(Column(name, obj, _kind(oid, binary), str(oid), inert=oid in _INERT, origins=drawn))
@@ -44,10 +77,24 @@ def columns_of(frame: bytes, origins: Origins) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def columns_of_copy(
+    found: list[tuple[str, int, int, int]] | None, width: int, origins: Origins, *, binary: bool
+) -> tuple[Column, ...]:
+    """Columns of a COPY: (name, table oid, attnum, type oid) where the relation is known, else computed ones."""
+    if found is None:
+        kind = ValueKind.OPAQUE if binary else ValueKind.STRUCTURED
+        return tuple(Column(f"column {index + 1}", None, kind) for index in range(width))
+    columns = []
+    for name, table, attnum, oid in found:
+        obj, drawn = origins.origin(table, attnum)
+        columns.append(Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in _INERT, origins=drawn))
+    return tuple(columns)
+
+
 def _kind(oid: int, binary: int) -> ValueKind:
     if oid in _TEXT:
         return ValueKind.TEXT
-    if oid in _STRUCTURED and (not binary or oid != 3802):
+    if oid in (_JSON, _XML):
         return ValueKind.STRUCTURED
     return ValueKind.OPAQUE if binary or oid in _INERT else ValueKind.STRUCTURED
 
@@ -68,9 +115,28 @@ def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
     return tuple(chr(piece[0]) for piece in pieces), [piece[1:] for piece in pieces]
 
 
+def encode_fields(frame: bytes, names: tuple[str, ...], cells: list[bytes | None]) -> bytes:
+    """The message that `fields_of` took apart, with other cells."""
+    if frame[:1] == b"A":
+        channel, payload = (cell or b"" for cell in cells)
+        body = frame[5:9] + channel + b"\0" + payload + b"\0"
+    else:
+        body = b"".join(n.encode("latin-1") + (c or b"") + b"\0" for n, c in zip(names, cells, strict=True)) + b"\0"
+    return frame[:1] + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def field_of(frame: bytes, code: str) -> str:
+    """One field of an ErrorResponse: "C" is the SQLSTATE, "M" the message; empty when it is not there."""
+    names, cells = fields_of(frame)
+    for name, cell in zip(names, cells, strict=True):
+        if name == code and cell is not None:
+            return cell.decode("utf-8", "replace")
+    return ""
+
+
 def diagnostic_columns(names: tuple[str, ...]) -> tuple[Column, ...]:
-    """Columns for the fields of a diagnostic."""
-    return tuple(Column(name, None, ValueKind.TEXT, "text") for name in names)
+    """Columns for the fields of a diagnostic; codes and identifiers are inert."""
+    return tuple(Column(name, None, ValueKind.TEXT, "text", inert=name not in _FREE_TEXT) for name in names)
 
 
 def message_of(frame: bytes, index: int, skip: int = 0) -> str:

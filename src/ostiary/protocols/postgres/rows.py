@@ -1,99 +1,139 @@
-"""A batch of PostgreSQL DataRow messages behind `core.Rows`: columns are decoded only when someone asks for them."""
+"""Batches of rows behind `core.Rows`.
 
-import struct
+A run of DataRow messages stays the bytes it came as; columns are cut out of it only when a masker asks for them, and a
+replaced column is spliced back in one pass.
+"""
+
 from collections.abc import Mapping
 
 from ostiary.wire.contract import ProtocolError
 
-_INT32 = struct.Struct("!i")
-_HEADER = struct.Struct("!cih")
 _NULL = b"\xff\xff\xff\xff"
 
 
 class DataRows:
-    """Whole DataRow frames (type byte, length, cells), as they came or as they were rebuilt.
+    """A run of whole DataRow messages.
 
     Args:
-        frames: one `bytes` per row, type byte included.
+        run: the messages, type bytes included.
+        count: how many they are.
         width: number of columns the RowDescription announced; a row of another width is a ProtocolError.
     """
 
-    __slots__ = ("_cells", "_frames", "_width")
+    __slots__ = ("_count", "_run", "_width")
 
-    def __init__(self, frames: list[bytes], width: int) -> None:
-        self._frames = frames
+    def __init__(self, run: bytes, count: int, width: int) -> None:
+        self._run = run
+        self._count = count
         self._width = width
-        self._cells: list[list[bytes | None]] | None = None
 
     def __len__(self) -> int:
-        return len(self._frames)
-
-    def _rows(self) -> list[list[bytes | None]]:
-        if self._cells is None:
-            self._cells = [_decode(frame, self._width) for frame in self._frames]
-        return self._cells
+        return self._count
 
     def column(self, index: int) -> list[bytes | None]:
         """Cells of one column; None is SQL NULL. Raises ProtocolError for a malformed row."""
-        return [row[index] for row in self._rows()]
+        return pick(self._run, self._width, index)
 
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "DataRows":
-        """A new batch, re-encoded with whole columns replaced."""
-        frames = []
-        for number, row in enumerate(self._rows()):
-            cells = list(row)
-            for index, values in columns.items():
-                cells[index] = values[number]
-            frames.append(encode_row(cells))
-        return DataRows(frames, self._width)
+        """A new run, re-encoded with whole columns replaced. Raises ProtocolError for a malformed row."""
+        return DataRows(splice(self._run, self._width, dict(columns)), self._count, self._width)
 
     def haystack(self) -> bytes:
-        """All frames in one piece: textual cells stand in it verbatim."""
-        return b"".join(self._frames)
+        """The run: textual cells stand in it verbatim."""
+        return self._run
 
     def encode(self) -> bytes:
         """The messages, ready for the client."""
-        return b"".join(self._frames)
+        return self._run
+
+
+def pick(run: bytes, width: int, index: int) -> list[bytes | None]:
+    """One column's cells of a run of DataRow messages; every row is checked whole. Raises ProtocolError."""
+    cells: list[bytes | None] = []
+    at = 0
+    end = len(run)
+    while at < end:
+        stop = _row_end(run, at, width)
+        at += 7
+        for column in range(width):
+            size = _size(run, at, stop)
+            at += 4
+            if column == index:
+                cells.append(None if size < 0 else run[at : at + size])
+            if size > 0:
+                at += size
+        if at != stop:
+            raise ProtocolError("the target sent a DataRow with bytes after its last column")
+    return cells
+
+
+def splice(run: bytes, width: int, columns: dict[int, list[bytes | None]]) -> bytes:
+    """The run with whole columns replaced. Raises ProtocolError."""
+    out: list[bytes] = []
+    at = 0
+    row = 0
+    end = len(run)
+    while at < end:
+        stop = _row_end(run, at, width)
+        at += 7
+        kept = at
+        pieces: list[bytes] = []
+        length = 6
+        for column in range(width):
+            size = _size(run, at, stop)
+            following = at + 4 + (size if size > 0 else 0)
+            if column in columns:
+                cell = columns[column][row]
+                if kept < at:
+                    pieces.append(run[kept:at])
+                    length += at - kept
+                if cell is None:
+                    pieces.append(_NULL)
+                    length += 4
+                else:
+                    pieces.append(len(cell).to_bytes(4, "big"))
+                    pieces.append(cell)
+                    length += 4 + len(cell)
+                kept = following
+            at = following
+        if at != stop:
+            raise ProtocolError("the target sent a DataRow with bytes after its last column")
+        if kept < stop:
+            pieces.append(run[kept:stop])
+            length += stop - kept
+        out.append(b"D" + length.to_bytes(4, "big") + width.to_bytes(2, "big"))
+        out.extend(pieces)
+        row += 1
+    return b"".join(out)
+
+
+def _row_end(run: bytes, at: int, width: int) -> int:
+    stop = at + 1 + ((run[at + 1] << 24) | (run[at + 2] << 16) | (run[at + 3] << 8) | run[at + 4])
+    if stop - at < 7 or ((run[at + 5] << 8) | run[at + 6]) != width:
+        raise ProtocolError("the target sent a DataRow of another width than its RowDescription")
+    return stop
+
+
+def _size(run: bytes, at: int, stop: int) -> int:
+    """Length of the cell at `at`; -1 is SQL NULL."""
+    if at + 4 > stop:
+        raise ProtocolError("the target sent a DataRow that ends inside a column")
+    size = (run[at] << 24) | (run[at + 1] << 16) | (run[at + 2] << 8) | run[at + 3]
+    if size == 0xFFFFFFFF:
+        return -1
+    if at + 4 + size > stop:
+        raise ProtocolError("the target sent a DataRow with a column that is longer than the row")
+    return size
 
 
 def encode_row(cells: list[bytes | None]) -> bytes:
     """One DataRow message (PostgreSQL protocol, Message Formats)."""
-    pieces: list[bytes] = []
-    for cell in cells:
-        if cell is None:
-            pieces.append(_NULL)
-        else:
-            pieces += (_INT32.pack(len(cell)), cell)
-    body = b"".join(pieces)
-    return _HEADER.pack(b"D", len(body) + 6, len(cells)) + body
-
-
-def _decode(frame: bytes, width: int) -> list[bytes | None]:
-    end = len(frame)
-    if end < 7 or int.from_bytes(frame[5:7], "big") != width:
-        raise ProtocolError("the target sent a DataRow of another width than its RowDescription")
-    cells: list[bytes | None] = []
-    at = 7
-    unpack = _INT32.unpack_from
-    for _ in range(width):
-        if at + 4 > end:
-            raise ProtocolError("the target sent a DataRow that ends inside a column")
-        (size,) = unpack(frame, at)
-        at += 4
-        if size == -1:
-            cells.append(None)
-        elif size < 0 or at + size > end:
-            raise ProtocolError("the target sent a DataRow with a column that is longer than the row")
-        else:
-            cells.append(frame[at : at + size])
-            at += size
-    if at != end:
-        raise ProtocolError("the target sent a DataRow with bytes after its last column")
-    return cells
+    body = b"".join(_NULL if c is None else len(c).to_bytes(4, "big") + c for c in cells)
+    return b"D" + (len(body) + 6).to_bytes(4, "big") + len(cells).to_bytes(2, "big") + body
 
 
 class TextFields:
-    """One row of text cells: the fields of an error, a notice or a notification."""
+    """One row of cells that are apart already: fields of an error, a notice, a notification; a function's result."""
 
     __slots__ = ("cells",)
 

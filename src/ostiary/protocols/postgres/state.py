@@ -1,9 +1,16 @@
-"""What the relay remembers: replies that are owed, prepared statements, portals."""
+"""What both directions of a session's query phase share: replies that are owed, prepared statements, portals."""
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from ostiary.core import Action, Column, Parameter, Permit
+from ostiary.core import Action, Column, Outcome, Parameter, Permit, Refusal, Result, Secret
+from ostiary.protocols.postgres.statements import Judge
+from ostiary.wire.contract import Effect, Forward, Observe, Withdraw
+
+IDLE = ord("I")
+FAILED = ord("E")
 
 
 class Expect(Enum):
@@ -23,11 +30,14 @@ class Expect(Enum):
     POISON_PARSE = auto()
     #: A Describe of ours: a portal that the client executes without describing it.
     OWN_DESCRIBE = auto()
-    #: The catalogue, read for ourselves.
-    OWN_CATALOG = auto()
+    #: A question of ours whose answer the client never sees: the catalogue, the planner's estimate.
+    OWN_QUERY = auto()
+    #: The same inside the extended protocol: one of Parse, Bind, Execute, Close.
+    OWN_STEP = auto()
+    OWN_SYNC = auto()
 
 
-#: Those that belong to the extended protocol: an error drops them up to the next SYNC.
+#: Those that belong to the extended protocol: an error drops them up to the next Sync.
 EXTENDED = frozenset(
     {
         Expect.PARSE,
@@ -38,6 +48,7 @@ EXTENDED = frozenset(
         Expect.CLOSE,
         Expect.POISON_PARSE,
         Expect.OWN_DESCRIBE,
+        Expect.OWN_STEP,
     }
 )
 
@@ -67,26 +78,27 @@ class Prepared:
 
     action: Action
     text: str
+    #: Parameter types as Parse gave them, ready to be given again.
+    types: bytes = b"\0\0"
     #: Parse was answered; until then only messages behind it in the same segment may rely on it.
     confirmed: bool = False
     #: Number of the Sync-delimited segment that carried the Parse.
     segment: int = 0
-    #: RowDescription's body, once described (format codes are then those of text).
+    #: RowDescription as Describe of the statement gave it (format codes not yet known); None when not told.
     description: bytes | None = None
-    described: bool = False
     parameter_types: tuple[int, ...] = ()
-    effects: tuple[object, ...] = ()
 
 
 @dataclass(slots=True)
 class Portal:
-    """A bound statement, or an SQL cursor."""
+    """A bound statement."""
 
     running: Running
-    prepared: Prepared | None
+    prepared: Prepared
     formats: tuple[int, ...] = ()
     described: Described | None = None
-    own_describe: bool = False
+    #: A description is on its way, the client's or our own.
+    asked: bool = False
 
 
 @dataclass(slots=True)
@@ -101,7 +113,10 @@ class Slot:
     #: What the client gets in place of the target's own error (poison), already encoded.
     substitute: bytes = b""
     name: str = ""
-    #: Cells of an answer of ours.
+    #: A question of ours: takes the rows of the answer.
+    answer: Callable[[list[bytes]], None] | None = None
+    #: The question was asked on behalf of a client's message: when it fails, that message has failed.
+    on_behalf: bool = False
     cells: list[bytes] = field(default_factory=list)
 
 
@@ -117,3 +132,73 @@ class Asking:
     name: str = ""
     formats: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+
+
+class Exchange:
+    """The shared state of one admitted session. `requests` fills it from the client's side, `replies` empties it.
+
+    Args:
+        permit: the session permit.
+        judge: turns SQL into actions.
+        cancel_key: BackendKeyData body the target gave (process id and secret), for CancelRequest.
+    """
+
+    __slots__ = (
+        "asking", "cancel_key", "copy_in", "dirty", "effects", "judge", "open", "out", "permit", "portals",
+        "releasing", "segment", "skipping", "slots", "statements", "status",
+    )  # fmt: skip
+
+    def __init__(self, permit: Permit, judge: Judge, cancel_key: Secret | None) -> None:
+        self.permit = permit
+        self.judge = judge
+        self.cancel_key = cancel_key
+        self.slots: deque[Slot] = deque()
+        self.asking: Asking | None = None
+        #: What to do with the result the gate has; nothing else of the target's is looked at meanwhile.
+        self.releasing: Callable[[Result | Refusal, bool], None] | None = None
+        self.statements: dict[str, Prepared] = {}
+        self.portals: dict[str, Portal] = {}
+        #: Actions that were permitted and have not ended.
+        self.open: dict[int, Running] = {}
+        self.status = IDLE
+        self.segment = 0
+        #: Something was forwarded since the last Sync (or simple query): the server may be in an implicit transaction.
+        self.dirty = False
+        #: Client messages are dropped until Sync, as the server does after an error.
+        self.skipping = False
+        self.copy_in: Running | None = None
+        self.effects: list[Effect] = []
+        #: Bytes for the client, in order, not yet an effect.
+        self.out: list[bytes] = []
+
+    def forward(self, permit: Permit, frame: bytes, slot: Slot | None = None) -> None:
+        """Send upstream, and remember what is owed for it."""
+        self.effects.append(Forward(permit, frame))
+        self.dirty = True
+        if slot is not None:
+            self.slots.append(slot)
+
+    def finish(self, running: Running, status: str, tag: str) -> None:
+        """An action ended, once."""
+        if self.open.pop(running.action_id, None) is None:
+            return
+        if running.action.shape.context.get("changes"):
+            self.judge.forget()
+        self.effects.append(Observe(running.action_id, Outcome(status, tag, running.rows, running.bytes)))
+
+    def withdraw(self, why: str) -> Asking | None:
+        """Whatever waits for a ruling is not wanted any more."""
+        asking, self.asking = self.asking, None
+        if asking is not None:
+            self.effects.append(Withdraw(asking.action_id, why))
+        return asking
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is owed and nothing is half done: a question of our own disturbs nobody."""
+        return not self.slots and not self.dirty
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    """A framed message."""
+    return kind + (len(body) + 4).to_bytes(4, "big") + body

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ostiary.core import Access, Action, Operation, Parameter, Shape, Target
-from ostiary.protocols.postgres.catalog import Catalog, CatalogCache
+from ostiary.protocols.postgres.catalog import CATALOG_QUERY, Catalog, CatalogCache
 from ostiary.protocols.postgres.rows import DataRows
 from ostiary.sql import (
     Analysis,
@@ -52,9 +52,31 @@ class Judge:
         self._named: dict[str, tuple[Statement, ...]] = {}
         self._settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
-    def learn(self, frames: list[bytes]) -> None:
+    #: The question whose answer `learn` takes.
+    catalog_query = CATALOG_QUERY
+
+    @property
+    def stamp(self) -> object:
+        """Changes whenever the origin of any column might."""
+        return None if self.stale else self.catalog
+
+    def catalog_columns(
+        self, schema: str | None, relation: str, columns: tuple[str, ...]
+    ) -> list[tuple[str, int, int, int]] | None:
+        """(name, table oid, attnum, type oid) of a relation's columns; None when it can't be told which they are."""
+        return None if self.stale else self.catalog.columns_of(schema, relation, columns)
+
+    def ambiguous(self, name: str) -> bool:
+        """May a statement of this name be another than the last Parse gave it?"""
+        return len(self._named.get(name, ())) > 1
+
+    def doubt(self) -> None:
+        """Definitions are being changed through this session."""
+        self.stale = True
+
+    def learn(self, runs: list[bytes]) -> None:
         """Take a new snapshot from the rows `CATALOG_QUERY` gave. Raises ProtocolError."""
-        (cell,) = DataRows(frames, 1).column(0) or (None,)
+        (cell,) = DataRows(b"".join(runs), 1, 1).column(0) or (None,)
         try:
             self.catalog = Catalog.parse((cell or b"").decode())
         except ValueError as error:

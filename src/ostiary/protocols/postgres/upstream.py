@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from ostiary.core import Lease, Permit, Secret, Target, TlsMode
-from ostiary.protocols.postgres.framing import BACKEND, Framer
+from ostiary.protocols.postgres.framing import Framer
 from ostiary.protocols.postgres.results import fields_of
 from ostiary.protocols.postgres.scram import ScramClient, md5_password
 from ostiary.wire.contract import Effect, Forward, ProtocolError, Side, StartTls
@@ -50,7 +50,7 @@ class TargetLogin:
         self._settings = settings
         self._minor = minor
         self._entropy = entropy
-        self.framer = Framer(BACKEND)
+        self.framer = Framer.of_target()
         self._state = _State.TLS_ANSWER
         self._binding: bytes | None = None
         self._encrypted = False
@@ -80,7 +80,7 @@ class TargetLogin:
         if self._state is _State.TLS:
             raise ProtocolError("the target sent data before TLS was up")
         out: list[Effect] = []
-        for kind, frame in self.framer.feed(data):
+        for kind, frame, _ in self.framer.feed(data):
             if self._state is _State.READY:
                 raise ProtocolError("the target sent something after ReadyForQuery that nothing asked for")
             self._message(chr(kind), frame, out)

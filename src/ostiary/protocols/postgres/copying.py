@@ -1,0 +1,258 @@
+"""COPY … TO STDOUT as rows: text, CSV and binary, taken apart and put together again (COPY, File Formats).
+
+The server sends one row a CopyData message; a message that holds anything else is a ProtocolError, since what can't be
+taken apart can't be masked.
+"""
+
+from collections.abc import Mapping
+
+from ostiary.core import Action, Column, Rows
+from ostiary.protocols.postgres.results import columns_of_copy
+from ostiary.protocols.postgres.statements import Judge
+from ostiary.sql.copy_statement import CopyOptions, copy_statement
+from ostiary.wire.contract import ProtocolError
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_UNESCAPES = {value: b"\\" + key for key, value in _ESCAPES.items()}
+_TRAILER = b"\xff\xff"
+
+
+class CopyRows:
+    """A batch of rows that were taken apart already, column by column."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: list[list[bytes | None]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def column(self, index: int) -> list[bytes | None]:
+        """Cells of one column, as the values they stand for; None is SQL NULL."""
+        return self.columns[index]
+
+    def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "CopyRows":
+        """The same rows with whole columns replaced."""
+        return CopyRows([columns.get(index, cells) for index, cells in enumerate(self.columns)])
+
+    def haystack(self) -> bytes:
+        """All cells in one piece."""
+        return b"\n".join(cell for column in self.columns for cell in column if cell is not None)
+
+
+class CopyOut:
+    """One COPY's way out.
+
+    Args:
+        columns: the result's columns, in order.
+        options: as the statement gave them.
+        binary: CopyOutResponse said so.
+    """
+
+    def __init__(self, columns: tuple[Column, ...], options: CopyOptions, *, binary: bool) -> None:
+        self.columns = columns
+        self.clear = False
+        self._options = options
+        self._binary = binary
+        self._header = True
+
+    @classmethod
+    def of(cls, action: Action, response: bytes, judge: Judge) -> "CopyOut":
+        """From the CopyOutResponse message. Raises ProtocolError."""
+        binary = response[5] == 1
+        width = int.from_bytes(response[6:8], "big")
+        try:
+            statement = copy_statement(action.text)
+        except ValueError as error:
+            raise ProtocolError(f"{error}; its rows can't be masked") from None
+        if statement.options.encoding.upper().replace("-", "") not in ("", "UTF8"):
+            raise ProtocolError("COPY in another ENCODING than UTF8 can't be masked")
+        found = None
+        if statement.relation is not None:
+            found = judge.catalog_columns(statement.schema, statement.relation, statement.columns)
+        if found is not None and len(found) != width:
+            found = None
+        return cls(columns_of_copy(found, width, judge, binary=binary), statement.options, binary=binary)
+
+    def batch(self, run: bytes) -> tuple[bytes, CopyRows | None, bytes]:
+        """What goes through as it is, the rows, what follows them. Raises ProtocolError."""
+        head = tail = b""
+        rows: list[list[bytes | None]] = []
+        at = 0
+        while at < len(run):
+            stop = at + 1 + int.from_bytes(run[at + 1 : at + 5], "big")
+            body, frame = run[at + 5 : stop], run[at:stop]
+            at = stop
+            if self._header and (self._binary or self._options.header):
+                self._header = False
+                if not self._binary:
+                    head += frame
+                    continue
+                size = _header_size(body)
+                if size == len(body):
+                    head += frame
+                    continue
+                head += _data(body[:size])
+                body = body[size:]
+            if self._binary and body == _TRAILER:
+                tail += frame
+                continue
+            rows.append(self._row(body))
+        if not rows:
+            return head, None, tail
+        return head, CopyRows([list(column) for column in zip(*rows, strict=True)]), tail
+
+    def _row(self, body: bytes) -> list[bytes | None]:
+        if self._binary:
+            cells = _binary_row(body)
+        elif self._options.csv:
+            cells = self._csv_row(body)
+        else:
+            cells = self._text_row(body)
+        if len(cells) != len(self.columns):
+            raise ProtocolError(f"the target's COPY has {len(cells)} columns where {len(self.columns)} were announced")
+        return cells
+
+    def encode(self, rows: Rows) -> bytes:
+        """CopyData messages, one a row."""
+        columns = [rows.column(index) for index in range(len(self.columns))]
+        return b"".join(_data(self._encode_row(cells)) for cells in zip(*columns, strict=True))
+
+    def _encode_row(self, cells: tuple[bytes | None, ...]) -> bytes:
+        if self._binary:
+            pieces = [len(cells).to_bytes(2, "big")]
+            pieces += [b"\xff\xff\xff\xff" if c is None else len(c).to_bytes(4, "big") + c for c in cells]
+            return b"".join(pieces)
+        options = self._options
+        encode = self._csv_cell if options.csv else self._text_cell
+        return options.delimiter.join(options.null if c is None else encode(c) for c in cells) + b"\n"
+
+    def _text_cell(self, cell: bytes) -> bytes:
+        out = cell.replace(b"\\", b"\\\\")
+        for raw, escaped in _UNESCAPES.items():
+            out = out.replace(raw, escaped)
+        if self._options.delimiter != b"\t":
+            out = out.replace(self._options.delimiter, b"\\" + self._options.delimiter)
+        return out
+
+    def _csv_cell(self, cell: bytes) -> bytes:
+        """Always quoted: a reader takes it as the same text whatever stands in it."""
+        quote, escape = self._options.quote, self._options.escape
+        if escape != quote:
+            cell = cell.replace(escape, escape + escape)
+        return quote + cell.replace(quote, escape + quote) + quote
+
+    def _text_row(self, body: bytes) -> list[bytes | None]:
+        line = body.removesuffix(b"\n").removesuffix(b"\r")
+        if b"\n" in line:
+            raise ProtocolError("the target sent COPY text with more than one row in a message")
+        null = self._options.null
+        return [None if field == null else _unescape(field) for field in _split(line, self._options.delimiter)]
+
+    def _csv_row(self, body: bytes) -> list[bytes | None]:
+        line = body.removesuffix(b"\n").removesuffix(b"\r")
+        delimiter, quote, escape = self._options.delimiter, self._options.quote, self._options.escape
+        cells: list[bytes | None] = []
+        at, end = 0, len(line)
+        while True:
+            value = bytearray()
+            quoted = at < end and line[at : at + 1] == quote
+            if quoted:
+                at += 1
+                while True:
+                    if at >= end:
+                        raise ProtocolError("the target sent a CSV row that ends inside quotes")
+                    byte = line[at : at + 1]
+                    following = line[at + 1 : at + 2]
+                    if byte == escape and following in (quote, escape) and following:
+                        value += following
+                        at += 2
+                    elif byte == quote:
+                        at += 1
+                        break
+                    else:
+                        value += byte
+                        at += 1
+            else:
+                stop = line.find(delimiter, at)
+                stop = end if stop < 0 else stop
+                value += line[at:stop]
+                at = stop
+                if quote in value or b"\n" in value:
+                    raise ProtocolError("the target sent a CSV row with a stray quote or line end")
+            cells.append(None if not quoted and bytes(value) == self._options.null else bytes(value))
+            if at >= end:
+                return cells
+            if line[at : at + 1] != delimiter:
+                raise ProtocolError("the target sent a CSV row with text behind a closing quote")
+            at += 1
+            if at == end:
+                cells.append(None if self._options.null == b"" else b"")
+                return cells
+
+
+def _split(line: bytes, delimiter: bytes) -> list[bytes]:
+    if b"\\" not in line:
+        return line.split(delimiter)
+    fields = []
+    start = at = 0
+    while at < len(line):
+        byte = line[at : at + 1]
+        if byte == b"\\":
+            at += 2
+        elif byte == delimiter:
+            fields.append(line[start:at])
+            at += 1
+            start = at
+        else:
+            at += 1
+    fields.append(line[start:])
+    return fields
+
+
+def _unescape(field: bytes) -> bytes:
+    if b"\\" not in field:
+        return field
+    pieces = field.split(b"\\")
+    out = [pieces[0]]
+    at = 1
+    while at < len(pieces):
+        piece = pieces[at]
+        if not piece:
+            # Two backslashes: one is meant, and what follows is plain.
+            out.append(b"\\" + (pieces[at + 1] if at + 1 < len(pieces) else b""))
+            at += 2
+            continue
+        out.append(_ESCAPES.get(piece[:1], piece[:1]) + piece[1:])
+        at += 1
+    return b"".join(out)
+
+
+def _binary_row(body: bytes) -> list[bytes | None]:
+    cells: list[bytes | None] = []
+    at = 2
+    for _ in range(int.from_bytes(body[:2], "big")):
+        size = int.from_bytes(body[at : at + 4], "big", signed=True)
+        if at + 4 > len(body) or size < -1 or at + 4 + max(size, 0) > len(body):
+            raise ProtocolError("the target sent a binary COPY row that ends inside a column")
+        at += 4
+        cells.append(None if size < 0 else body[at : at + size])
+        at += max(size, 0)
+    if at != len(body):
+        raise ProtocolError("the target sent a binary COPY row with bytes after its last column")
+    return cells
+
+
+def _header_size(body: bytes) -> int:
+    if not body.startswith(_SIGNATURE) or len(body) < 19:
+        raise ProtocolError("the target sent binary COPY without its signature")
+    size = 19 + int.from_bytes(body[15:19], "big")
+    if size > len(body):
+        raise ProtocolError("the target sent a binary COPY header that does not fit its message")
+    return size
+
+
+def _data(body: bytes) -> bytes:
+    return b"d" + (len(body) + 4).to_bytes(4, "big") + body
