@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import structlog
 
@@ -77,9 +77,9 @@ class Leg(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        # uvloop's transports have the interface, not the ancestry.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
         if self._side is Side.CLIENT:
             self._driver.client_connected(self)
 

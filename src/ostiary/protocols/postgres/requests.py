@@ -180,8 +180,11 @@ class Requests:
             return self._x.judge.statement(text)
         except ValueError as error:
             refusal = Refusal(RefusalKind.POLICY, f"refused: {error}", "nothing of it was run")
-            self.refuse(kind, refuse.error(refusal))
-            return None
+        except Exception as error:  # noqa: BLE001 - a fault in the analysis is this statement's refusal, no more
+            what = f"refused: what this statement does could not be made out ({type(error).__name__})"
+            refusal = Refusal(RefusalKind.INTERNAL, what, "nothing of it was run; report it as a bug")
+        self.refuse(kind, refuse.error(refusal))
+        return None
 
     def _query(self, kind: int, frame: bytes) -> None:
         action = self._judged(kind, message_of(frame, 0))
