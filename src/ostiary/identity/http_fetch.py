@@ -1,0 +1,48 @@
+"""`Fetch` over HTTP: bounded in size and time, follows no redirect."""
+
+import ssl
+
+import httpx2
+
+from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, FetchError
+
+
+class HttpFetch:
+    """Fetches an issuer's documents.
+
+    Args:
+        ca_file: PEM file of the authorities that issuers' certificates are verified with, instead of the system's.
+        timeout: Seconds for each of connecting, writing and a read. `IssuerKeys` bounds the whole.
+
+    Raises:
+        OSError: `ca_file` cannot be read, or holds no certificate.
+    """
+
+    def __init__(self, ca_file: str | None = None, timeout: float = 5.0) -> None:
+        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._timeout = timeout
+
+    async def get(self, url: str) -> bytes:
+        """The body of a 200 answer. Raises FetchError."""
+        # Loopback (the only http there is) is never reached through a proxy of the environment. A client for each
+        # fetch keeps no connection open: there is at most one fetch in half a minute for each issuer.
+        client = httpx2.AsyncClient(
+            verify=self._tls, timeout=self._timeout, follow_redirects=False, trust_env=url.startswith("https:")
+        )
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        try:
+            async with client, client.stream("GET", url, headers=headers) as response:
+                if response.status_code != httpx2.codes.OK:
+                    raise FetchError(f"it answered with status {response.status_code}")
+                if "content-encoding" in response.headers:
+                    raise FetchError("it answered in a compressed form that was not asked for")
+                body = bytearray()
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > MAX_DOCUMENT_BYTES:
+                        raise FetchError("its answer is too large")
+                return bytes(body)
+        except httpx2.TimeoutException:
+            raise FetchError("it did not answer in time") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise FetchError(f"it could not be reached ({type(error).__name__})") from None

@@ -1,0 +1,111 @@
+"""One OIDC issuer as it is configured. Everything that can be wrong with it is said when it is made."""
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from ostiary.core import PrincipalKind
+from ostiary.identity.groups import GroupTemplate
+from ostiary.identity.key_set import ALGORITHMS
+
+#: Signatures with a public key, all of them sound. There is no way to allow `none` or a shared secret (HS256 …).
+DEFAULT_ALGORITHMS: Final = tuple(ALGORITHMS)
+
+BoundValue = str | int | bool
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class OidcIssuer:
+    """An issuer whose tokens are believed, and for what.
+
+    Raises:
+        ValueError: A sentence that names the issuer, the setting and what is wrong with it.
+    """
+
+    #: Prefix of its principals' ids, "github"; letters, digits, ".", "_" and "-".
+    name: str
+    #: The `iss` claim, compared as an exact string. https, or http on a loopback address.
+    issuer: str
+    #: A token must be made for one of these (`aud`).
+    audiences: tuple[str, ...]
+    kind: PrincipalKind = PrincipalKind.WORKLOAD
+    #: Where its keys are, when discovery is not to be asked.
+    jwks_uri: str | None = None
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    #: When given, `azp` must be there and be one of these.
+    authorized_parties: tuple[str, ...] = ()
+    #: Claim → the value it must have, or the values of which it must have one. Type and value are compared exactly.
+    bind: Mapping[str, BoundValue | tuple[BoundValue, ...]] = field(default_factory=dict)
+    #: `repo/{repository}`, `{groups}`; see `groups`.
+    groups: tuple[str, ...] = ()
+    #: Seconds that the issuer's clock and ours may be apart.
+    leeway: float = 30.0
+    #: Seconds that a session may go on after its token has expired.
+    session_grace: float = 60.0
+    #: Seconds that a session may last, whatever its token says.
+    max_session: float = 12 * 3600.0
+    templates: tuple[GroupTemplate, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f'issuer name "{self.name}": use letters, digits, ".", "_" and "-", 63 at most')
+        try:
+            self._check()
+            object.__setattr__(self, "templates", tuple(GroupTemplate.parse(text) for text in self.groups))
+            prefixes = [template.prefix for template in self.templates]
+            if len(set(prefixes)) != len(prefixes):
+                raise ValueError("groups: two templates begin with the same text, so one could imitate the other")
+        except ValueError as error:
+            raise ValueError(f'issuer "{self.name}": {error}') from None
+
+    def _check(self) -> None:
+        check_url(self.issuer, "issuer", loopback=True)
+        if self.jwks_uri is not None:
+            check_url(self.jwks_uri, "jwks_uri", loopback=self.on_loopback)
+        for setting in ("audiences", "algorithms", "authorized_parties", "groups"):
+            # A lone string would be taken for its letters.
+            if type(getattr(self, setting)) is not tuple:
+                raise ValueError(f"{setting}: must be a tuple of texts")
+        if not self.audiences or not all(self.audiences):
+            raise ValueError("audiences: name at least one; a token made for anybody is a token made for nobody")
+        if not self.algorithms or not set(self.algorithms) <= set(DEFAULT_ALGORITHMS):
+            raise ValueError(f"algorithms: choose from {', '.join(DEFAULT_ALGORITHMS)}")
+        for claim, bound in self.bind.items():
+            values = bound if isinstance(bound, tuple) else (bound,)
+            if not values or any(type(value) not in (str, int, bool) for value in values):
+                raise ValueError(f"bind: {claim}: must be text, a whole number, true or false, or several of these")
+        for setting, low, high in (("leeway", 0, 300), ("session_grace", 0, 86400), ("max_session", 1, 7 * 86400)):
+            value = getattr(self, setting)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ValueError(f"{setting}: must be from {low} to {high} seconds")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Is it an issuer on this machine, spoken to without TLS?"""
+        return self.issuer.startswith("http:")
+
+    @property
+    def discovery_url(self) -> str:
+        """OpenID Connect Discovery 1.0 §4: a terminating "/" is removed, then the path appended."""
+        return self.issuer.removesuffix("/") + "/.well-known/openid-configuration"
+
+
+def check_url(url: str, setting: str, *, loopback: bool) -> None:
+    """Raises ValueError unless it is a plain https URL; with `loopback`, http is fine on a loopback address."""
+    parts = urlsplit(url)
+    try:
+        local = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        local = False
+    if parts.scheme != "https" and not (loopback and local and parts.scheme == "http"):
+        raise ValueError(f"{setting}: must be an https URL (http is for loopback addresses only)")
+    if not parts.hostname or parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{setting}: must be a URL with a host, and without user name, spaces or control characters")
+    if setting == "issuer" and ("?" in url or "#" in url):
+        raise ValueError("issuer: must have neither query nor fragment")
