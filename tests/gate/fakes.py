@@ -142,8 +142,8 @@ class World:
         await self.faults.acheck("identify")
         return PRINCIPAL
 
-    def authorize_connect(self, principal: Principal, target: Target) -> Ruling:
-        del principal, target
+    def authorize_connect(self, principal: Principal, target: Target, source: str) -> Ruling:
+        del principal, target, source
         self.faults.check("authorize_connect")
         return self.connect_ruling
 

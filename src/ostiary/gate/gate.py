@@ -79,7 +79,7 @@ class Gate:
                 target = ports.registry.target(proof.target)
                 if target is None:
                     raise Refused(_no_such_target(proof.target))
-                ruling = ports.policy.authorize_connect(principal, target)
+                ruling = ports.policy.authorize_connect(principal, target, proof.source)
                 session_id = self._session_ids()
                 recorder = ports.recording.open(session_id)
                 recorder.write(_started(session_id, principal, target, proof, ruling))

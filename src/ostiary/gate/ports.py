@@ -56,12 +56,12 @@ class Policy(Protocol):
         """Changes whenever any answer might."""
         ...
 
-    def authorize_connect(self, principal: Principal, target: Target) -> Ruling:
-        """May this principal open a session on this target?"""
+    def authorize_connect(self, principal: Principal, target: Target, source: str) -> Ruling:
+        """May this principal open a session on this target? `source` is the client's address, "ip:port"."""
         ...
 
     def rights(self, principal: Principal, target: Target, source: str) -> Rights:
-        """A session's view; `source` is the client's address, "ip:port"."""
+        """A session's view; `source` as for `authorize_connect`."""
         ...
 
 

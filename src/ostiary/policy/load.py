@@ -1,0 +1,158 @@
+"""Policy files to rules: read within bounds, split, parsed and validated one policy at a time.
+
+Cedar's parser does not say where it failed, so each policy is given to it alone and its first line is the place.
+All problems of a directory are found in one go; one problem is enough for none of it to be used.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import cedarpy
+from cedarpy import Schema, pst
+
+from ostiary.core import naming
+from ostiary.policy.rules import Rule, RuleSet, compile_rules, object_names
+
+MAX_FILES = 256
+MAX_FILE_BYTES = 1 << 20
+MAX_RULES = 4096
+_MAX_LABEL = 64
+_MAX_REASON = 256
+
+SCHEMA_TEXT = resources.files("ostiary.policy").joinpath("schema.cedarschema").read_text("utf-8")
+SCHEMA = Schema.from_str(SCHEMA_TEXT)
+
+#: White space and comments; a string; anything else up to the next of these.
+_TOKEN = re.compile(r'(?P<space>(?:\s|//[^\n]*)+)|(?P<string>"(?:[^"\\]|\\.)*+"?)|(?P<end>;)|[^\s";/]++|/', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file can't be used. `line` counts from 1; 0: the file as a whole."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
+class PolicyError(ValueError):
+    """A directory of policies can't be used. Nothing of it is in force."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def load(path: Path) -> RuleSet:
+    """Read `path`, a directory of *.cedar files or one such file. Raises PolicyError, and only that."""
+    problems: list[Problem] = []
+    rules: dict[str, Rule] = {}
+    for file, text in _texts(path, problems):
+        for index, (line, chunk) in enumerate(split(text), 1):
+            problem, rule = _rule(file, index, line, chunk)
+            if rule is None:
+                problems.append(Problem(str(file), line, problem))
+            elif rule.name in rules:
+                first = rules[rule.name]
+                problems.append(
+                    Problem(str(file), line, f'the name "{rule.name}" is taken by {first.file}:{first.line}')
+                )
+            else:
+                rules[rule.name] = rule
+            if len(rules) > MAX_RULES:
+                raise PolicyError([Problem(str(file), line, f"more than {MAX_RULES} policies")])
+    if problems:
+        raise PolicyError(problems)
+    return compile_rules(list(rules.values()))
+
+
+def _texts(path: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    try:
+        files = sorted(p for p in path.glob("*.cedar") if not p.name.startswith(".")) if path.is_dir() else [path]
+    except OSError as error:
+        files = []
+        problems.append(Problem(str(path), 0, f"can't be read: {error.strerror}"))
+    if not files and not problems:
+        problems.append(Problem(str(path), 0, "no *.cedar file in it: nothing would be permitted"))
+    if len(files) > MAX_FILES:
+        problems.append(Problem(str(path), 0, f"more than {MAX_FILES} files"))
+        return
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+            if len(data) > MAX_FILE_BYTES:
+                problems.append(Problem(str(file), 0, f"larger than {MAX_FILE_BYTES} bytes"))
+                continue
+            yield file, data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            problems.append(Problem(str(file), data.count(b"\n", 0, error.start) + 1, "not UTF-8 text"))
+        except OSError as error:
+            problems.append(Problem(str(file), 0, f"can't be read: {error.strerror}"))
+
+
+def split(text: str) -> list[tuple[int, str]]:
+    """One (line, text) a policy. A `;` ends a policy unless it stands in a string or a comment."""
+    found: list[tuple[int, str]] = []
+    start: int | None = None
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "space":
+            continue
+        if start is None:
+            start = token.start()
+        end = token.end()
+        if token.lastgroup == "end":
+            found.append((text.count("\n", 0, start) + 1, text[start:end]))
+            start = None
+    if start is not None:
+        found.append((text.count("\n", 0, start) + 1, text[start:end]))
+    return found
+
+
+def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | None]:
+    """A sentence or a rule."""
+    try:
+        nodes = cedarpy.policies_to_pst(chunk)
+    except ValueError as error:
+        return f"not a Cedar policy: {error}", None
+    if nodes.templates or len(nodes.static_policies) != 1:
+        return "a template (?principal, ?resource) permits nothing by itself: write a policy", None
+    (node,) = nodes.static_policies.values()
+    wrong = next((sentence for sentence in _wrong(node, chunk)), None)
+    if wrong is not None:
+        return wrong, None
+    match node.action:
+        case pst.ActionEq(entity=uid):
+            actions: frozenset[str] | None = frozenset({uid.id})
+        case pst.ActionIn(entities=uids):
+            actions = frozenset(uid.id for uid in uids)
+        case _:
+            actions = None
+    name = node.annotations.get("id", f"{file.name}:{index}")
+    return "", Rule(name, node.effect, str(file), line, chunk, node, actions)
+
+
+def _wrong(node: pst.Template, chunk: str) -> Iterator[str]:
+    for error in cedarpy.validate_policies(chunk, SCHEMA).errors:
+        yield error.error.removeprefix("for policy `policy0`, ")
+    for key, limit in (("id", _MAX_LABEL), ("approval", _MAX_LABEL), ("reason", _MAX_REASON)):
+        value = node.annotations.get(key, "x")
+        if not value.strip() or not value.isprintable() or len(value) > limit or (key != "reason" and '"' in value):
+            yield f"@{key} must be 1 to {limit} printable characters"
+    if "approval" in node.annotations and node.effect == "permit":
+        yield "@approval stands on a forbid: it says who may lift it"
+    for name in object_names(node):
+        target, slash, rest = name.partition("/")
+        try:
+            if not target or not slash:
+                raise ValueError("an object is written target/name")
+            naming.lineage(rest)
+        except ValueError as error:
+            yield f'Object::"{name}" can never match: {error}'
