@@ -1,0 +1,45 @@
+"""Tables of the state store. Columns carry the names of the fields they hold; tuples are JSON, times unix seconds."""
+
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    }
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("principal_kind", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("principal_groups", JSON, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("accesses", JSON, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("rules", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("quorums", JSON, nullable=False),
+    Column("rows_estimate", BigInteger),
+    Column("digest", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("votes", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("decided_at", Double),
+    Column("note", Text, nullable=False),
+    Index(None, "state", "expires_at"),
+)
