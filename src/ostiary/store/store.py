@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import asyncpg
 from sqlalchemy import Connection, event, text
@@ -153,7 +153,7 @@ def _create(path: Path) -> None:
 
 
 def _postgresql(url: str) -> AsyncEngine:
-    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+    async def connect() -> Any:
         return await asyncpg.connect(url, timeout=WAIT_SECONDS, command_timeout=WAIT_SECONDS)
 
     return create_async_engine(
