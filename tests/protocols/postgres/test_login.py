@@ -24,7 +24,7 @@ def password(token: bytes) -> bytes:
 
 def login(*, tls: bool = True) -> ClientLogin:
     """A fresh leg."""
-    return ClientLogin(source="127.0.0.1:1", loopback=True, tls_offered=tls)
+    return ClientLogin(source="127.0.0.1:1", loopback=True, tls_offered=tls, plaintext=True)
 
 
 def proof_of(effects: list[Effect]) -> Authenticate:

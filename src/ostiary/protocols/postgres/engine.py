@@ -55,6 +55,7 @@ class PostgresEngine:
         source: the client's address, "ip:port".
         loopback: it is a loopback address.
         tls_offered: the listener has a certificate.
+        plaintext: a token may come without TLS (the client is on loopback and the configuration says so).
         catalogs: shared snapshots.
         analyze: `ostiary.sql.analyze`.
         entropy: n random bytes.
@@ -66,11 +67,14 @@ class PostgresEngine:
         *,
         loopback: bool,
         tls_offered: bool,
+        plaintext: bool,
         catalogs: CatalogCache,
         analyze: Callable[[str], Analysis],
         entropy: Callable[[int], bytes],
     ) -> None:
-        self._login: ClientLogin | None = ClientLogin(source=source, loopback=loopback, tls_offered=tls_offered)
+        self._login: ClientLogin | None = ClientLogin(
+            source=source, loopback=loopback, tls_offered=tls_offered, plaintext=plaintext
+        )
         self._minor = 0
         self._settings: dict[str, str] = {}
         self._catalogs = catalogs

@@ -55,12 +55,14 @@ class ClientLogin:
         source: the client's address, "ip:port".
         loopback: the client's address is a loopback one.
         tls_offered: the listener has a certificate.
+        plaintext: a token may come without TLS.
     """
 
-    def __init__(self, *, source: str, loopback: bool, tls_offered: bool) -> None:
+    def __init__(self, *, source: str, loopback: bool, tls_offered: bool, plaintext: bool) -> None:
         self._source = source
         self._loopback = loopback
         self._tls_offered = tls_offered
+        self._plaintext = plaintext
         self._encrypted = False
         self._gss_asked = False
         self._state = _State.FIRST
@@ -128,6 +130,11 @@ class ClientLogin:
             return self._encryption(code, body, out)
         if code >> 16 != 3:
             raise ProtocolError(f"protocol version {code >> 16}.{code & 0xFFFF} is not supported; use 3.0 or 3.2")
+        if not self._encrypted and not self._plaintext:
+            # Said before the token is asked for, so that it never crosses the wire in the clear.
+            out += _refused("a token is not taken without TLS", "connect with sslmode=require or stronger")
+            self._state = _State.DONE
+            return False
         self._parameters(code & 0xFFFF, body, out)
         return True
 
@@ -190,7 +197,7 @@ class ClientLogin:
             raise ProtocolError("data followed the token before the session was admitted")
         token = self._sasl_token(body) if self._state is _State.SASL else body.removesuffix(b"\0")
         if not token or b"\0" in token:
-            out += _refused("no token came in the password message")
+            out += _refused("no token came in the password message", "send the token as the password")
         else:
             proof = Proof(Secret(token), self._target, self._source, self._encrypted, self._loopback)
             out.append(Authenticate(proof, self._database))
@@ -214,8 +221,8 @@ class ClientLogin:
         return b""
 
 
-def _refused(message: str) -> list[Effect]:
-    refusal = Refusal(RefusalKind.IDENTITY, message, "send the token as the password")
+def _refused(message: str, hint: str) -> list[Effect]:
+    refusal = Refusal(RefusalKind.IDENTITY, message, hint)
     return [Reply(refuse.error(refusal, "FATAL")), Close(message)]
 
 

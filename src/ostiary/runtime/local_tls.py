@@ -1,0 +1,60 @@
+"""The listeners' TLS context, and a local authority for loopback when no certificate is configured (`tls: auto`)."""
+
+import datetime
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+_DAYS = 365
+
+
+def server_context(cert: Path | None, key: Path | None, state_dir: Path) -> ssl.SSLContext:
+    """A context for the client's leg: TLS 1.2 and up, ALPN `postgresql`.
+
+    Without a certificate one for 127.0.0.1, ::1 and localhost is kept in `state_dir` (`gateway.crt`, `gateway.key`),
+    signed by itself: clients give `gateway.crt` as their root certificate. Raises OSError or ssl.SSLError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["postgresql"])
+    if cert is None:
+        cert, key = state_dir / "gateway.crt", state_dir / "gateway.key"
+        if not cert.exists() or not key.exists():
+            _make(cert, key)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def _make(cert: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        x509.IPAddress(ipaddress.ip_address("::1")),
+    ]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=_DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    cert.write_bytes(certificate.public_bytes(Encoding.PEM))
