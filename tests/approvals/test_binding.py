@@ -53,6 +53,13 @@ def test_code_nonce_and_groups_are_bound() -> None:
     assert len(digests) == 5
 
 
+def test_fields_do_not_run_into_each_other() -> None:
+    """What ends one field can't begin the next: names that would join to the same bytes differ."""
+    one = replace(HELD, target=replace(TARGET, name="a", protocol="bVc"))
+    two = replace(HELD, target=replace(TARGET, name="aVb", protocol="c"))
+    assert digest(NONCE, "7K2P7K2P", one, DBA) != digest(NONCE, "7K2P7K2P", two, DBA)
+
+
 PARAMETERS = st.lists(
     st.builds(
         Parameter,

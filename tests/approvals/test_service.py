@@ -84,6 +84,12 @@ async def test_expiry(house: House) -> None:
     assert (await house.store.approvals.get(pending.approval_id)).state is ApprovalState.EXPIRED  # type: ignore[union-attr]
 
 
+async def test_the_shortest_timeout_counts(house: House) -> None:
+    """A request of several groups expires with the most impatient of them."""
+    pending = await house.service.request(held(groups=("dba", "security")))
+    assert (await house.desk.show(pending.approval_id)).request.expires_at == NOW + 300
+
+
 async def test_a_request_does_not_outlive_its_session(house: House) -> None:
     """The session's end is the latest expiry."""
     brief = replace(HELD, principal=replace(JOB, session_until=NOW + 60))
@@ -376,3 +382,21 @@ def test_groups_that_cannot_work(wrong: dict[str, Any]) -> None:
     """A group without members, people or time is an error of the configuration."""
     with pytest.raises(ValueError, match=r"required|needs"):
         ApprovalGroup(**wrong)
+
+
+async def test_cancelled_at_any_step(house: House) -> None:
+    """Wherever a cancellation falls, the request ends used or withdrawn and the store goes on working."""
+    for steps in range(25):
+        pending = await house.service.request(held(f"s-{steps}"))
+        await house.desk.decide(pending.approval_id, DANA, True)
+        await pending.settled.wait()
+        waiting = asyncio.create_task(pending.decided())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await pending.withdraw("the client cancelled or went away")
+        state = (await house.desk.show(pending.approval_id)).state
+        assert state in {ApprovalState.CONSUMED, ApprovalState.WITHDRAWN}
+        if not waiting.cancelled() and waiting.exception() is None:
+            assert state is ApprovalState.CONSUMED
