@@ -90,6 +90,7 @@ class FakePending:
 
     async def withdraw(self, reason: str) -> None:
         self.world.withdrawn.append(reason)
+        self.world.faults.check("withdraw")
 
 
 class FakeMasker:

@@ -200,6 +200,16 @@ async def test_a_port_that_raises_while_held_refuses(world: World, port: str) ->
     assert isinstance(answer, Refusal)
 
 
+@pytest.mark.parametrize("port", ["ActionHeld", "decided", "IntentRecorded"])
+async def test_a_hold_that_fails_is_withdrawn(world: World, port: str) -> None:
+    """Nobody is left to approve what can't go on, and a withdrawal that fails changes nothing."""
+    session = await connected(world)
+    world.faults.on = {port: BOOM, "withdraw": BOOM}
+    answer, _ = await held(world, session)
+    assert isinstance(answer, Refusal)
+    assert world.withdrawn == ["the gateway could not go on with it"]
+
+
 async def test_a_cancelled_hold_is_withdrawn(world: World) -> None:
     """A late approval finds nothing to approve."""
     session = await connected(world)

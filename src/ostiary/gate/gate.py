@@ -221,9 +221,12 @@ class GateSession:
             return self._permit(action_id, action, again, pending.approval_id, decision.by)
         except asyncio.CancelledError:
             if pending is not None:
-                await pending.withdraw("the client cancelled or went away")
+                await _withdraw(pending, "the client cancelled or went away")
             raise
         except Exception as error:  # noqa: BLE001 - rule 2
+            if pending is not None:
+                # Nobody waits any more: a person who approves it now must learn that.
+                await _withdraw(pending, "the gateway could not go on with it")
             return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
 
     def abandon(self, hold: Hold, why: str) -> None:
@@ -353,6 +356,13 @@ class GateSession:
         except Exception as error:  # noqa: BLE001 - nothing runs any more; the missing seal shows the loss
             reason = f"{reason}; the end could not be recorded ({type(error).__name__})"
         self._recorder.close(reason)
+
+
+async def _withdraw(pending: PendingApproval, reason: str) -> None:
+    try:
+        await pending.withdraw(reason)
+    except Exception:  # noqa: BLE001 - the action is refused already; the request expires by itself
+        return
 
 
 # ---------------------------------------------------------------- sentences
