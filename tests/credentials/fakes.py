@@ -92,6 +92,8 @@ class _FakeSession:
         server.step(query)
         if query == sql.LEFTOVERS:
             return [(name, role.comment) for name, role in server.roles.items() if not role.backends]
+        if query == sql.PAUSE:
+            return [("",)]
         if query == sql.TERMINATE:
             for role in server.roles.values():
                 assert not role.login, "connections are ended after the door is shut"

@@ -85,7 +85,7 @@ async def test_a_busy_role_is_gone_from_every_database() -> None:
     )
 
 
-@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("step", range(13))
 async def test_whichever_step_fails_a_second_try_leaves_nothing(step: int) -> None:
     """The first says that it is not confirmed and why; the second ends with the server's own word."""
     server = FakeServer()
@@ -102,12 +102,12 @@ async def test_whichever_step_fails_a_second_try_leaves_nothing(step: int) -> No
     assert server.open == 0
 
 
-async def test_twelve_are_all_the_steps() -> None:
+async def test_thirteen_are_all_the_steps() -> None:
     """Otherwise the test above would miss some."""
     server = FakeServer()
     busy(server)
     await issuer(server).revoke("l1", NAME)
-    assert len(server.calls) == 12
+    assert len(server.calls) == 13
 
 
 async def test_backends_that_do_not_end_are_told() -> None:
@@ -142,7 +142,7 @@ async def test_another_node_that_is_quicker_does_no_harm() -> None:
                 self.roles.clear()
             super().step(what)
 
-    for step in range(12):
+    for step in range(13):
         shared = Shared()
         busy(shared)
         shared.vanish_at = step

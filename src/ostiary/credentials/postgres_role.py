@@ -19,13 +19,13 @@ from ostiary.credentials.postgres_admin import Admin, AdminError, AdminSession
 
 #: A role must be over for this long before a sweep takes it: its own session may be ending just now.
 SWEEP_GRACE_SECONDS = 300.0
-_TERMINATE_MS = 3000
-_TERMINATE_ROUNDS = 3
+#: Seconds between looks while connections end.
+_PAUSES = (0.002, 0.01, 0.05, 0.2, 1.0, 4.0)
 _UNDEFINED_OBJECT = "42704"
 
 
 class PostgresRoleIssuer:
-    """Roles on one PostgreSQL server, version 14 or later.
+    """Roles on one PostgreSQL server.
 
     Args:
         admin: connections of an account that may create roles (docs/credentials.md lists its grants).
@@ -133,7 +133,7 @@ class PostgresRoleIssuer:
     async def _empty(self, admin: AdminSession, name: str, oid: int) -> None:
         """End the role's connections; hand over what it owns. Most sessions leave neither."""
         joined = False
-        for _ in range(_TERMINATE_ROUNDS):
+        for pause in _PAUSES:
             found = await admin.rows(sql.ROLE, name)
             if not found:
                 return
@@ -143,7 +143,8 @@ class PostgresRoleIssuer:
                 joined = True
             if not backends:
                 break
-            await admin.rows(sql.TERMINATE, oid, _TERMINATE_MS)
+            await admin.rows(sql.TERMINATE, oid)
+            await admin.rows(sql.PAUSE, pause)
         else:
             raise RevokeFailed(f"role {name} can no longer log in, but its backends did not end")
         script = sql.hand_over(name, self._credential)

@@ -30,8 +30,9 @@ SELECT r.oid, shobj_description(r.oid, 'pg_authid'),
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.classid <> 'pg_auth_members'::regclass)
 FROM pg_roles r WHERE r.rolname = $1"""
 
-#: Waits up to $2 ms for each backend to be gone.
-TERMINATE = "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usesysid = $1"
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = $1"
+#: The server's own waiting for a backend's end looks every 100 ms only; most are gone in one.
+PAUSE = "SELECT pg_sleep($1)"
 
 #: Asked last, by the oid: a connection that was half-way in while the role was dropped would show here.
 LEFT = """
