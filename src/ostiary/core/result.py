@@ -15,6 +15,8 @@ class ValueKind(StrEnum):
 
     #: Cell bytes are the text itself in the column's charset (UTF-8 unless `Column.charset` says otherwise).
     TEXT = "text"
+    #: A sentence of the target's own making, UTF-8, in which values stand between quotes or in parentheses.
+    MESSAGE = "message"
     #: Structured text (json, xml, arrays, composites in text format): searchable, replaceable only by null.
     STRUCTURED = "structured"
     #: Cell bytes can't be read as text (numbers, dates, binary format): replaceable only by null.

@@ -346,7 +346,7 @@ class Replies:
             assert isinstance(rows, TextFields)
             self._x.out.append(encode_fields(frame, names, rows.cells))
 
-        result = Result(ResultKind.DIAGNOSTIC, diagnostic_columns(names), TextFields(cells))
+        result = Result(ResultKind.DIAGNOSTIC, diagnostic_columns(names, cells), TextFields(cells))
         self._hand_over(action_id, result, then)
 
     def _hand_over(self, action_id: int, result: Result, then: Callable[[Result, bool], None]) -> None:

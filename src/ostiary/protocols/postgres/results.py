@@ -1,5 +1,6 @@
 """Backend messages that carry values, as the gate's vocabulary: columns, diagnostics."""
 
+import re
 import struct
 from typing import Protocol
 
@@ -13,9 +14,15 @@ _TEXT = {18, 19, 25, 705, 1042, 1043}
 _JSON = 114
 _XML = 142
 #: Types no detector can find anything in: bool, integers below 10 digits, dates, times, oid, uuid, void, floats.
-_INERT = {16, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 2278, 2950}
-#: ErrorResponse and NoticeResponse fields that are free text; the others are codes, positions and identifiers.
-_FREE_TEXT = {"M", "D", "H", "W", "q", "payload"}
+INERT = {16, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 2278, 2950}
+#: Fields the server words itself, with values quoted or in parentheses (PostgreSQL's Error Message Style Guide).
+_WORDED = {"M", "D", "H"}
+#: Fields that are code or data: call stacks, internal queries, what another session sent.
+_FREE_TEXT = {"W", "q", "payload"}
+#: Fields that hold nothing but codes, positions and the server's own source locations.
+_CODES = {"S", "V", "C", "P", "p", "F", "L", "R", "channel"}
+#: Source files (field F) that pass on what user code, a document or another server says.
+_RAISED = re.compile(rb"pl_|plpy|plperl|pltcl|plv8|plr|xml|dblink|connection\.c|.*fdw")
 _KEPT = 512
 
 
@@ -71,7 +78,7 @@ def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) ->
             binary = formats[0] if len(formats) == 1 else formats[index]
         obj, drawn = origins.origin(table & 0xFFFFFFFF, attnum) if table else (None, ())
         oid = type_oid & 0xFFFFFFFF
-        columns.append(Column(name, obj, _kind(oid, binary), str(oid), inert=oid in _INERT, origins=drawn))
+        columns.append(Column(name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn))
     if at != len(frame):
         raise ProtocolError("the target sent a RowDescription with bytes after its last field")
     return tuple(columns)
@@ -87,7 +94,7 @@ def columns_of_copy(
     columns = []
     for name, table, attnum, oid in found:
         obj, drawn = origins.origin(table, attnum)
-        columns.append(Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in _INERT, origins=drawn))
+        columns.append(Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in INERT, origins=drawn))
     return tuple(columns)
 
 
@@ -96,7 +103,7 @@ def _kind(oid: int, binary: int) -> ValueKind:
         return ValueKind.TEXT
     if oid in (_JSON, _XML):
         return ValueKind.STRUCTURED
-    return ValueKind.OPAQUE if binary or oid in _INERT else ValueKind.STRUCTURED
+    return ValueKind.OPAQUE if binary or oid in INERT else ValueKind.STRUCTURED
 
 
 def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
@@ -134,9 +141,26 @@ def field_of(frame: bytes, code: str) -> str:
     return ""
 
 
-def diagnostic_columns(names: tuple[str, ...]) -> tuple[Column, ...]:
-    """Columns for the fields of a diagnostic; codes and identifiers are inert."""
-    return tuple(Column(name, None, ValueKind.TEXT, "text", inert=name not in _FREE_TEXT) for name in names)
+def diagnostic_columns(names: tuple[str, ...], cells: list[bytes | None]) -> tuple[Column, ...]:
+    """Columns for the fields of a diagnostic; codes and identifiers are inert.
+
+    `RAISE` may put any text into any field but the codes. The server says which of its source files wrote the
+    diagnostic, and no SQL can change that: where it was a language's or a foreign server's, or is not said, the fields
+    are free text.
+    """
+    file = next((cell for name, cell in zip(names, cells, strict=True) if name == "F"), None)
+    own = file is not None and _RAISED.match(file) is None
+    return tuple(_field(name, own=own) for name in names)
+
+
+def _field(name: str, *, own: bool) -> Column:
+    if name in _CODES:
+        return Column(name, None, ValueKind.TEXT, "text", inert=True)
+    if not own or name in _FREE_TEXT:
+        return Column(name, None, ValueKind.TEXT, "text")
+    if name in _WORDED:
+        return Column(name, None, ValueKind.MESSAGE, "text")
+    return Column(name, None, ValueKind.TEXT, "text", inert=True)
 
 
 def message_of(frame: bytes, index: int, skip: int = 0) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ostiary.core import Access, Action, Operation, Parameter, Shape, Target
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY, Catalog, CatalogCache
+from ostiary.protocols.postgres.results import INERT
 from ostiary.protocols.postgres.rows import DataRows
 from ostiary.sql import (
     Analysis,
@@ -196,7 +197,9 @@ class Judge:
         if not parameters:
             return action
         if len(types) == len(parameters):
-            parameters = tuple(replace(p, type=str(t)) for p, t in zip(parameters, types, strict=True))
+            parameters = tuple(
+                replace(p, type=str(t), inert=t in INERT) for p, t in zip(parameters, types, strict=True)
+            )
         return replace(action, parameters=parameters)
 
     def function_call(self, oid: int) -> Action:

@@ -1,0 +1,251 @@
+"""What is done to each column of a result. Made once for each description of a result, and shared.
+
+A class reaches a column in one of two ways. *Directly*: the column is the classified object, and the class's own
+transform applies. *By derivation*: the column is computed from it, or a view stands between. Then showing a part, or a
+hash, of the computed value could show the whole source piece by piece (`substr(email, 1, 1) || 'xxxxxxx'`), so both
+become redaction.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ostiary.core import Action, Column, Result, ResultKind, Rows, Shape, ValueKind
+from ostiary.masking.classes import ClassMap
+from ostiary.masking.diagnostics import scrub
+from ostiary.masking.model import STRENGTH, ClassRule, Transform
+from ostiary.masking.scan import Scanner, is_ascii_safe
+from ostiary.masking.transforms import REDACTED, Cells, Transforms
+
+MAX_SHAPES = 2048
+MAX_COLUMN_LISTS = 16
+#: Words of a command that count as names in its diagnostics.
+_MAX_WORDS = 256
+_NOTHING: frozenset[str] = frozenset()
+_REDACTED = REDACTED.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Carries:
+    """The classes of one column."""
+
+    direct: frozenset[str]
+    derived: frozenset[str]
+    #: Lifting all of its classes lifts the detectors too: nothing else can be in it.
+    nothing_else: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, for those who may see certain classes."""
+
+    #: (column, transform, what `masked` says)
+    steps: tuple[tuple[int, Transform, str], ...]
+    #: Columns the detectors look at.
+    scanned: tuple[int, ...]
+    #: Some of them can't be found through the haystack.
+    always: bool
+
+
+@dataclass(slots=True)
+class Outline:
+    """A result's columns and the classes they carry; `plans` by the classes that are lifted."""
+
+    carried: tuple[_Carries, ...]
+    #: Every class that makes a difference.
+    relevant: tuple[str, ...]
+    plans: dict[frozenset[str], Plan]
+    #: Nothing under these columns ever needs masking, for anyone.
+    clear: bool
+
+
+class Book:
+    """Everything known about one target."""
+
+    def __init__(
+        self, classes: ClassMap, rules: Mapping[str, ClassRule], transforms: Transforms, scanner: Scanner
+    ) -> None:
+        self.classes = classes
+        self.scanner = scanner
+        self.transforms = transforms
+        default = ClassRule(Transform.REDACT)
+        self.rules = {name: rules.get(name, default) for name in classes.everything}
+        #: Classes that mask something.
+        self.masking = frozenset(name for name, rule in self.rules.items() if rule.transform is not Transform.KEEP)
+        self._words = classes.words()
+        self._outlines: dict[Shape, dict[tuple[Column, ...], Outline]] = {}
+        self._touched: dict[Shape, frozenset[str]] = {}
+
+    def outlines(self, shape: Shape) -> dict[tuple[Column, ...], Outline]:
+        """The outlines of one shape, for `outline`."""
+        known = self._outlines.get(shape)
+        if known is None:
+            if len(self._outlines) >= MAX_SHAPES:
+                del self._outlines[next(iter(self._outlines))]
+            known = self._outlines[shape] = {}
+        return known
+
+    def outline(self, shape: Shape, columns: tuple[Column, ...]) -> Outline:
+        """Work out which classes each column carries."""
+        carried = tuple(self._carries(shape, columns, index) for index in range(len(columns)))
+        relevant = frozenset().union(*(each.direct | each.derived for each in carried))
+        outline = Outline(carried, tuple(sorted(relevant)), {}, clear=False)
+        plan = self.plan(outline, columns, _NOTHING)
+        outline.clear = not relevant and not plan.scanned
+        known = self.outlines(shape)
+        if len(known) >= MAX_COLUMN_LISTS:
+            del known[next(iter(known))]
+        known[columns] = outline
+        return outline
+
+    def _carries(self, shape: Shape, columns: tuple[Column, ...], index: int) -> _Carries:
+        column = columns[index]
+        classes = self.classes
+        if column.object is not None:
+            exact = classes.exact(column.object)
+            if exact:
+                # Its owner spoke of this very column, perhaps to say more of a view's column than its sources tell.
+                return _Carries(exact, _NOTHING, nothing_else=True)
+            direct = classes.touching(column.object)
+            derived = classes.of_all(column.origins) - direct
+            return _Carries(direct, derived, nothing_else=bool(direct))
+        names = shape.outputs[index] if shape.outputs is not None and len(shape.outputs) == len(columns) else None
+        if names is not None:
+            by_name = [classes.touching(name) for name in names]
+            return _Carries(_NOTHING, frozenset().union(*by_name), nothing_else=bool(by_name) and all(by_name))
+        return _Carries(_NOTHING, self.reached(shape.sources), nothing_else=False)
+
+    def reached(self, names: tuple[str, ...] | None) -> frozenset[str]:
+        """Classes of all the objects; of the whole target when they are not known."""
+        return self.classes.everything if names is None else self.classes.of_all(names)
+
+    def touched(self, shape: Shape) -> frozenset[str]:
+        """Masking classes of whatever a command touches."""
+        known = self._touched.get(shape)
+        if known is None:
+            known = self.reached(shape.sources) | self.classes.of_all(access.object for access in shape.accesses)
+            known &= self.masking
+            if len(self._touched) >= MAX_SHAPES:
+                del self._touched[next(iter(self._touched))]
+            self._touched[shape] = known
+        return known
+
+    def plan(self, outline: Outline, columns: tuple[Column, ...], lifted: frozenset[str]) -> Plan:
+        """What to do for those who may see the lifted classes."""
+        known = outline.plans.get(lifted)
+        if known is not None:
+            return known
+        steps: list[tuple[int, Transform, str]] = []
+        scanned: list[int] = []
+        for index, (column, carries) in enumerate(zip(columns, outline.carried, strict=True)):
+            strongest = Transform.KEEP
+            label = ""
+            for name in sorted((carries.direct | carries.derived) - lifted):
+                transform = self.rules[name].transform
+                if name in carries.derived and transform in (Transform.PARTIAL, Transform.HASH):
+                    transform = Transform.REDACT
+                if STRENGTH[transform] > STRENGTH[strongest]:
+                    strongest, label = transform, name
+            if strongest is not Transform.KEEP:
+                shown = Transform.NULL if column.kind is not ValueKind.TEXT else strongest
+                steps.append((index, strongest, f"{label}: {shown}"))
+            elif self.scanner.on and not column.inert and not carries.nothing_else:
+                scanned.append(index)
+        always = any(
+            columns[index].kind is ValueKind.TEXT and not is_ascii_safe(columns[index].charset) for index in scanned
+        )
+        plan = outline.plans[lifted] = Plan(tuple(steps), tuple(scanned), always)
+        return plan
+
+    def names(self, action: Action) -> frozenset[str]:
+        """Words that are names, not values, in diagnostics about the action."""
+        return self._words.union(_words(action.text))
+
+
+def _words(text: str) -> list[str]:
+    start = text[:8192].replace('"', " ").replace(",", " ").replace(";", " ").replace("(", " ").replace(")", " ")
+    return [word for part in start.split(maxsplit=_MAX_WORDS)[:_MAX_WORDS] for word in (part, *part.split("."))]
+
+
+class Masker:
+    """Masks the results of one action (`gate.ports.ResultMasker`). `may_unmask` is asked anew for every batch."""
+
+    __slots__ = ("_action", "_book", "_columns", "_may_unmask", "_outline", "_outlines", "masked")
+
+    def __init__(self, book: Book, may_unmask: Callable[[str], bool], action: Action) -> None:
+        self._book = book
+        self._may_unmask = may_unmask
+        self._action = action
+        self._outlines = book.outlines(action.shape)
+        self._columns: tuple[Column, ...] | None = None
+        self._outline: Outline | None = None
+        #: Column name → what changed its values.
+        self.masked: dict[str, str] = {}
+
+    def mask(self, result: Result) -> tuple[Result, bool]:
+        """See `gate.ports.ResultMasker`."""
+        if result.kind is ResultKind.DIAGNOSTIC:
+            return self._diagnostic(result), False
+        columns = result.columns
+        outline = self._outline
+        if columns is not self._columns or outline is None:
+            outline = self._outlines.get(columns)
+            if outline is None:
+                outline = self._book.outline(self._action.shape, columns)
+            self._columns, self._outline = columns, outline
+        if outline.clear:
+            return result, True
+        lifted = frozenset(filter(self._may_unmask, outline.relevant)) if outline.relevant else _NOTHING
+        plan = self._book.plan(outline, columns, lifted)
+        rows = result.rows
+        if plan.steps:
+            changed: dict[int, Cells] = {}
+            for index, transform, label in plan.steps:
+                changed[index] = self._book.transforms.cells(transform, columns[index], rows.column(index))
+                self.masked[columns[index].name] = label
+            rows = rows.replaced(changed)
+        # After the steps, so that what they masked does not send the detectors through the other columns.
+        if plan.scanned and (plan.always or self._book.scanner.may_contain(rows.haystack())):
+            rows = self._scan(plan, columns, rows)
+        return (result if rows is result.rows else Result(result.kind, columns, rows)), False
+
+    def _scan(self, plan: Plan, columns: tuple[Column, ...], rows: Rows) -> Rows:
+        changed: dict[int, Cells] = {}
+        for index in plan.scanned:
+            new, label = self._book.scanner.column(columns[index], rows.column(index))
+            if label:
+                changed[index] = new
+                self.masked[columns[index].name] = label
+        return rows.replaced(changed) if changed else rows
+
+    def _diagnostic(self, result: Result) -> Result:
+        """Fields are never nulled: a protocol may have no null for them."""
+        hidden = sorted(self._book.touched(self._action.shape))
+        hidden = [name for name in hidden if not self._may_unmask(name)]
+        names: frozenset[str] | None = None
+        changed: dict[int, Cells] = {}
+        for index, column in enumerate(result.columns):
+            (cell,) = result.rows.column(index)
+            if column.inert or cell is None:
+                continue
+            label = f"{', '.join(hidden)}: redact"
+            if not hidden:
+                new, label = self._book.scanner.text(cell)
+            elif column.kind is ValueKind.MESSAGE:
+                if names is None:
+                    names = self._book.names(self._action) | _codes(result)
+                try:
+                    new = self._book.scanner.text(scrub(cell.decode(), names).encode())[0]
+                except UnicodeDecodeError:
+                    new = _REDACTED
+            else:
+                new = _REDACTED
+            if new != cell:
+                changed[index] = [new]
+                self.masked[column.name] = label
+        return Result(result.kind, result.columns, result.rows.replaced(changed)) if changed else result
+
+
+def _codes(result: Result) -> frozenset[str]:
+    """Values of the fields that hold names and codes only."""
+    cells = [result.rows.column(index)[0] for index, column in enumerate(result.columns) if column.inert]
+    return frozenset(cell.decode("utf-8", "replace") for cell in cells if cell is not None)
