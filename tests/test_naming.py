@@ -60,7 +60,6 @@ def test_unresolved_outside() -> None:
         '"a"b',
         '"public".x',
         '""".a',
-        '"a.b"/c',
         'a"."b',
     ],
 )

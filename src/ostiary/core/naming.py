@@ -1,9 +1,9 @@
 """How things under a target are named: one text with one reading, so that a policy can't be talked out of its meaning.
 
 A name is a chain from the outside in. Relational things are dotted: `public.customers.email`. Everything else is a
-path of two parts or more: `exchange/payments`, `GET /v1/refunds/{id}`; within a path a dot is a character like any
-other. A part that holds a separator or a quote is quoted as SQL quotes identifiers: `public."odd.name"`. A part that
-needs no quotes has none; hence two names that differ as text differ as things.
+path of two parts or more: `exchange/payments`, `GET /v1/refunds/{id}`; in a path, behind its first part, a dot is a
+character like any other. A part that holds a separator or a quote is quoted as SQL quotes identifiers:
+`public."odd.name"`. A part that needs no quotes has none; hence two names that differ as text differ as things.
 
 `?` as the first of several dotted parts stands for an outside that is not known: `?.orders` is a table `orders` in
 some schema.
@@ -21,12 +21,12 @@ _QUOTED = r'"(?:[^"]|"")*+"'
 _DOTTED_PART = re.compile(rf'(?:[^./"]++|{_QUOTED})', re.DOTALL)
 _PATH_PART = re.compile(rf'(?:[^/"]++|{_QUOTED})', re.DOTALL)
 _DOTTED = re.compile(rf"{_DOTTED_PART.pattern}(?:\.{_DOTTED_PART.pattern})*+", re.DOTALL)
-_PATH = re.compile(rf"{_PATH_PART.pattern}(?:/{_PATH_PART.pattern})++", re.DOTALL)
+_PATH = re.compile(rf"{_DOTTED_PART.pattern}(?:/{_PATH_PART.pattern})++", re.DOTALL)
 
 
 def join(*parts: str, separator: Separator = ".") -> str:
     """Write a name from its parts, outermost first; parts may hold any text."""
-    return separator.join(_quote(part, separator) for part in parts)
+    return separator.join(_quote(part, separator if index else ".") for index, part in enumerate(parts))
 
 
 def lineage(name: str) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def lineage(name: str) -> tuple[str, ...]:
     for index, (start, end) in enumerate(spans):
         text = name[start:end]
         unresolved = text == UNRESOLVED and index == 0 and separator == "." and len(spans) > 1
-        if not unresolved and _quote(_unquote(text), separator) != text:
+        if not unresolved and _quote(_unquote(text), separator if index else ".") != text:
             raise ValueError("not a name: a part is quoted without need, or not quoted in spite of it")
     return tuple(name[:end] for _, end in spans)
 

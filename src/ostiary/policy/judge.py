@@ -197,7 +197,7 @@ class Judge:
                 )
             ) from ValueError("; ".join(errors))
         fired = (self._rules.rules[name] for name in result.diagnostics.reasons)
-        return result.allowed, tuple(sorted(fired, key=lambda rule: (rule.file, rule.line)))
+        return result.allowed, tuple(sorted(fired, key=lambda rule: (rule.file, rule.line, rule.name)))
 
 
 def address_of(source: str) -> str | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from itertools import accumulate
 from pathlib import Path
 
 import cedarpy
@@ -25,8 +26,22 @@ _MAX_REASON = 256
 SCHEMA_TEXT = resources.files("ostiary.policy").joinpath("schema.cedarschema").read_text("utf-8")
 SCHEMA = Schema.from_str(SCHEMA_TEXT)
 
-#: White space and comments; a string; anything else up to the next of these.
-_TOKEN = re.compile(r'(?P<space>(?:\s|//[^\n]*)+)|(?P<string>"(?:[^"\\]|\\.)*+"?)|(?P<end>;)|[^\s";/]++|/', re.DOTALL)
+#: A policy's brackets and operators: Cedar's parser recurses, and the end of the stack is the end of the process.
+MAX_BRACKETS = 48
+MAX_OPERATORS = 400
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>    (?: \s | //[^\n]* )+ )
+    | (?P<string>   " (?: [^"\\] | \\. )*+ "? )
+    | (?P<end>      ; )
+    | (?P<open>     [(\[{] )
+    | (?P<close>    [)\]}] )
+    | (?P<operator> \b (?: if | in | is | has | like ) \b | && | \|\| | [=!<>]= | [-+*<>=!&|.] )
+    | \w++ | .
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,8 @@ def split(text: str) -> list[tuple[int, str]]:
 
 def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | None]:
     """A sentence or a rule."""
+    if _deep(chunk):
+        return f"nested deeper than {MAX_BRACKETS} brackets, or more than {MAX_OPERATORS} operators: split it", None
     try:
         nodes = cedarpy.policies_to_pst(chunk)
     except ValueError as error:
@@ -137,6 +154,12 @@ def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | No
             actions = None
     name = node.annotations.get("id", f"{file.name}:{index}")
     return "", Rule(name, node.effect, str(file), line, chunk, node, actions)
+
+
+def _deep(chunk: str) -> bool:
+    kinds = [token.lastgroup for token in _TOKEN.finditer(chunk)]
+    depths = accumulate((kind == "open") - (kind == "close") for kind in kinds)
+    return max(depths) > MAX_BRACKETS or kinds.count("operator") > MAX_OPERATORS
 
 
 def _wrong(node: pst.Template, chunk: str) -> Iterator[str]:
