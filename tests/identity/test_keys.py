@@ -1,0 +1,250 @@
+"""An issuer's keys over time: rotation, outages, storms, and issuers that answer badly."""
+
+import asyncio
+import json
+
+import pytest
+from joserfc.jwk import OKPKey, RSAKey
+
+from ostiary.gate.ports import Refused
+from ostiary.identity import FetchError
+from ostiary.identity.fetch import MAX_DOCUMENT_BYTES
+from ostiary.identity.keys import DISCOVERED, FRESH, PAUSE, STALE
+from tests.identity.fakes import NOW, URL, World, ec_key, sign
+
+JWKS = f"{URL}/jwks"
+DISCOVERY = f"{URL}/.well-known/openid-configuration"
+
+
+async def refusal(world: World, token: str) -> str:
+    """The message this token is refused with."""
+    with pytest.raises(Refused) as refused:
+        await world.identify(token)
+    return refused.value.refusal.message
+
+
+async def test_keys_are_fetched_once_while_fresh() -> None:
+    """A hundred logins cost one discovery and one key set; the next fetch comes when they are old."""
+    world = World()
+    for _ in range(100):
+        await world.identify(world.token())
+    assert world.web.asked == {DISCOVERY: 1, JWKS: 1}
+    world.now += FRESH
+    await world.identify(world.token())
+    assert world.web.asked == {DISCOVERY: 1, JWKS: 2}
+    world.now += DISCOVERED
+    await world.identify(world.token())
+    assert world.web.asked == {DISCOVERY: 2, JWKS: 3}
+
+
+async def test_a_new_key_is_found_and_an_old_one_is_forgotten() -> None:
+    """Rotation: the new key works at its first token, the withdrawn one ends with that fetch."""
+    world = World()
+    old = world.token()
+    await world.identify(old)
+    world.now += PAUSE
+    new_key = ec_key("k2")
+    world.web.publish(URL, new_key)
+    assert await world.identify(world.token({"kid": "k2"}, new_key))
+    assert "it names no key" in await refusal(world, old)
+
+
+async def test_a_withdrawn_key_is_gone_when_no_longer_fresh() -> None:
+    """Without any unknown kid, withdrawal takes effect after FRESH seconds."""
+    world = World()
+    await world.identify(world.token())
+    world.web.publish(URL, ec_key("k2"))
+    world.now += FRESH - 1
+    assert await world.identify(world.token())
+    world.now += 1
+    assert "it names no key" in await refusal(world, world.token())
+
+
+async def test_a_storm_of_unknown_kids_is_one_fetch_a_pause() -> None:
+    """Ten thousand random key ids in a minute cost the issuer at most one fetch each PAUSE."""
+    world = World()
+    await world.identify(world.token())
+    key = ec_key()
+    tokens = [world.token({"kid": f"r{index}"}, key) for index in range(100)]
+    for second in range(60):
+        world.now = NOW + second
+        for token in tokens:
+            await refusal(world, token)
+        assert await world.identify(world.token())
+    assert world.web.asked[JWKS] == 60 / PAUSE
+
+
+async def test_a_failing_issuer_is_not_hammered() -> None:
+    """Failures pause as well, and each waiting client reads the reason."""
+    world = World()
+    world.web.pages[DISCOVERY] = FetchError("it answered with status 503")
+    for second in range(int(PAUSE)):
+        world.now = NOW + second
+        message = await refusal(world, world.token())
+        assert message.endswith('the keys of issuer "ci" are not to be had: it answered with status 503')
+    assert world.web.asked == {DISCOVERY: 1}
+    world.web.publish(URL, world.key)
+    world.now += 1
+    assert await world.identify(world.token())
+
+
+async def test_all_who_wait_share_one_fetch_and_one_may_leave() -> None:
+    """Fifty clients at once are one fetch; the first one's going away ends nobody else's login."""
+    world = World()
+    world.web.gate = asyncio.Event()
+    waiting = [asyncio.create_task(world.identify(world.token())) for _ in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    world.web.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert not [result for result in results[1:] if isinstance(result, BaseException)]
+    assert world.web.asked == {DISCOVERY: 1, JWKS: 1}
+
+
+async def test_keys_outlive_an_outage_for_a_bounded_time() -> None:
+    """Old keys serve while the issuer is down, until they are STALE; then its tokens are refused."""
+    world = World()
+    await world.identify(world.token())
+    for url in (DISCOVERY, JWKS):
+        world.web.pages[url] = ConnectionError("x")
+    world.now = NOW + STALE - 1
+    assert await world.identify(world.token())
+    world.now = NOW + STALE
+    assert "it could not be asked (ConnectionError)" in await refusal(world, world.token())
+
+
+async def test_a_clock_set_back_makes_nothing_fresh() -> None:
+    """Keys fetched in the future are not fresh, and the pause does not last until then."""
+    world = World()
+    await world.identify(world.token())
+    world.now = NOW - 86400
+    await world.identify(world.token())
+    assert world.web.asked[JWKS] == 2
+
+
+async def test_a_hanging_issuer_is_given_up() -> None:
+    """Silence is a refusal with its reason, within the bound."""
+    for url in (DISCOVERY, JWKS):
+        world = World(fetch_seconds=0.02)
+        world.web.pages[url] = "hang"
+        assert await refusal(world, world.token()) == (
+            'token refused: it can\'t be verified, the keys of issuer "ci" are not to be had: it did not answer in time'
+        )
+
+
+DISCOVERIES: dict[str, tuple[object, str]] = {
+    "another issuer": ({"issuer": "https://evil.example", "jwks_uri": JWKS}, "names another issuer"),
+    "a slash more": ({"issuer": f"{URL}/", "jwks_uri": JWKS}, "names another issuer"),
+    "no issuer": ({"jwks_uri": JWKS}, "names another issuer"),
+    "a list": ([], "names another issuer"),
+    "no keys": ({"issuer": URL}, "names no jwks_uri"),
+    "keys over http": ({"issuer": URL, "jwks_uri": "http://issuer.example/jwks"}, "jwks_uri: must be an https URL"),
+    "keys on our loopback": ({"issuer": URL, "jwks_uri": "http://127.0.0.1/jwks"}, "jwks_uri: must be an https URL"),
+    "keys in a file": ({"issuer": URL, "jwks_uri": "file:///etc/passwd"}, "jwks_uri: must be an https URL"),
+    "too large": ({"issuer": URL, "jwks_uri": JWKS, "x": "x" * MAX_DOCUMENT_BYTES}, "its answer is too large"),
+}
+
+
+@pytest.mark.parametrize("name", DISCOVERIES)
+async def test_bad_discovery_documents_are_refused(name: str) -> None:
+    """Discovery must be about this issuer, and lead to keys over TLS."""
+    document, reason = DISCOVERIES[name]
+    world = World()
+    world.web.pages[DISCOVERY] = json.dumps(document).encode()
+    assert reason in await refusal(world, world.token())
+    assert not world.web.asked[JWKS]
+
+
+def public(key: RSAKey | OKPKey, **changes: object) -> dict[str, object]:
+    """A JWK with changes."""
+    return {**key.as_dict(private=False), "kid": "k1", **changes}
+
+
+async def test_bad_key_sets_are_refused() -> None:
+    """Too large, too many, not a set, not JSON, nothing usable."""
+    many = {"keys": [ec_key(str(index)).as_dict(private=False) for index in range(65)]}
+    for body, reason in (
+        (b'{"keys": [], "x": "' + b"x" * MAX_DOCUMENT_BYTES + b'"}', "its answer is too large"),
+        (json.dumps(many).encode(), "more than 64 keys"),
+        (b"{}", "its key set is not one"),
+        (b'{"keys": {}}', "its key set is not one"),
+        (b"<html>", "it is not JSON"),
+        (b'{"keys": []}', "no key that this gateway can use"),
+    ):
+        world = World()
+        world.web.pages[JWKS] = body
+        assert reason in await refusal(world, world.token())
+
+
+RSA = RSAKey.generate_key(2048)
+SHORT: dict[str, object] = {"kty": "RSA", "n": "A" * 172 + "_" * 171, "e": "AQAB", "kid": "k1"}
+UNUSABLE: dict[str, dict[str, object]] = {
+    "for encryption": public(RSA, use="enc"),
+    "for signing only": public(RSA, key_ops=["sign"]),
+    "for another algorithm": public(RSA, alg="RSA-OAEP"),
+    "operations not a list": public(RSA, key_ops="verify"),
+    "a shared secret": {"kty": "oct", "k": "c2VjcmV0", "kid": "k1"},
+    "with its private part": public(RSA, d=RSA.as_dict(private=True)["d"]),
+    "of 1024 bits, padded": SHORT,
+    "of 16384 bits": public(RSA, n="_" * 2730),
+    "a long exponent": public(RSA, e="AQAB" * 20),
+    "kty a list": public(RSA, kty=["RSA"]),
+    "n a number": public(RSA, n=5),
+    "n missing": {"kty": "RSA", "e": "AQAB", "kid": "k1"},
+    "e is even": public(RSA, e="AAAC"),
+    "kid a number": public(RSA, kid=1),
+    "a curve unknown": {"kty": "EC", "crv": "P-257", "x": "AA", "y": "AA", "kid": "k1"},
+    "a point off the curve": {"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ", "kid": "k1"},
+    "for key agreement": public(OKPKey.generate_key("X25519")),
+    "Ed448": public(OKPKey.generate_key("Ed448")),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+async def test_unusable_keys_are_left_out(name: str) -> None:
+    """A key of that kid that may not verify does not, and does not spoil its neighbours."""
+    world = World()
+    world.web.publish(URL, UNUSABLE[name], ec_key("k2"), None)
+    token = sign({"alg": "RS256", "kid": "k1"}, world.claims(), RSA, "RS256")
+    assert "it names no key" in await refusal(world, token)
+    good = ec_key("k3")
+    world.web.publish(URL, UNUSABLE[name], good)
+    world.now += PAUSE
+    assert await world.identify(world.token({"kid": "k3"}, good))
+
+
+async def test_a_key_for_one_algorithm_verifies_no_other() -> None:
+    """`alg` of the key decides: PS256 with a key published for RS256 is refused."""
+    world = World()
+    world.web.publish(URL, public(RSA, alg="RS256"))
+    assert await world.identify(sign({"alg": "RS256", "kid": "k1"}, world.claims(), RSA, "RS256"))
+    token = sign({"alg": "PS256", "kid": "k1"}, world.claims(), RSA, "PS256")
+    assert "it names no key" in await refusal(world, token)
+
+
+async def test_a_token_without_kid_needs_a_single_key() -> None:
+    """With one key that fits there is no doubt; with two there is (OpenID Connect Core §10.1)."""
+    world = World()
+    token = sign({"alg": "ES256"}, world.claims(), world.key)
+    assert await world.identify(token)
+    world.web.publish(URL, world.key, ec_key("k2"))
+    world.now += FRESH
+    assert "it names no key" in await refusal(world, token)
+
+
+async def test_keys_may_share_a_kid() -> None:
+    """Some issuers give one kid to several keys: each that fits is tried."""
+    world = World()
+    world.web.publish(URL, ec_key(), world.key, public(RSA))
+    assert await world.identify(world.token())
+
+
+async def test_discovery_is_not_asked_when_the_key_set_is_configured() -> None:
+    """`jwks_uri` stands for discovery."""
+    world = World(jwks_uri="https://keys.example/set")
+    world.web.pages = {"https://keys.example/set": world.web.pages[JWKS]}
+    assert await world.identify(world.token())
+    assert world.web.asked == {"https://keys.example/set": 1}
