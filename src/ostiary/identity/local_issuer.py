@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -37,6 +38,7 @@ class LocalIssuer:
         self._clock = clock
         self._keys = [_new_key()]
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -68,14 +70,17 @@ class LocalIssuer:
 
     async def start(self) -> Self:
         """Listen. Raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=_REQUEST_BYTES)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, limit=_REQUEST_BYTES)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and hang up."""
         if self._server is not None:
             self._server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
 
@@ -102,6 +107,11 @@ class LocalIssuer:
             return json.dumps({"keys": [key.as_dict(private=False) for key in self._keys]}).encode()
         raise LookupError(path)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
@@ -121,6 +131,8 @@ class LocalIssuer:
             return
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 def _new_key() -> ECKey:

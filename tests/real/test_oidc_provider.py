@@ -1,0 +1,149 @@
+"""Tokens of the certified npm `oidc-provider`, verified by our identity over real HTTP."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+
+from ostiary.core import PrincipalKind, Proof, Secret
+from ostiary.gate.ports import Refused
+from ostiary.identity import HttpFetch, OidcIdentity, OidcIssuer
+from tests.real.servers import unavailable
+
+pytestmark = pytest.mark.timeout(300)
+
+HERE = Path(__file__).parent / "oidc_provider"
+#: Beside the Python packages, so that a clean checkout installs once.
+CACHE = Path(sys.prefix) / "npm" / "oidc-provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A running provider with clients `job` and `tool`, which share a secret."""
+
+    url: str
+    secret: str
+
+    def access_token(self) -> Secret:
+        """Client credentials: a JWT access token (RFC 9068) of the client `job`."""
+        with httpx2.Client(trust_env=False) as client:
+            answer = client.post(
+                f"{self.url}/token", auth=("job", self.secret), data={"grant_type": "client_credentials"}
+            )
+            return Secret(answer.raise_for_status().json()["access_token"])
+
+    def id_token(self) -> Secret:
+        """Authorization code with PKCE: an ID token of the user `ada` for the client `tool`."""
+        verifier = secrets.token_urlsafe(32)
+        challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        callback = "http://127.0.0.1:9/callback"
+        query = {
+            "client_id": "tool",
+            "response_type": "code",
+            "scope": "openid email groups",
+            "redirect_uri": callback,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        with httpx2.Client(trust_env=False) as browser:
+            answer = browser.get(f"{self.url}/auth", params=query)
+            while not answer.headers["location"].startswith(callback):
+                answer = browser.get(httpx2.URL(self.url).join(answer.headers["location"]))
+            code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+            form = {
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": callback,
+                "code_verifier": verifier,
+            }
+            answer = browser.post(f"{self.url}/token", auth=("tool", self.secret), data=form)
+            return Secret(answer.raise_for_status().json()["id_token"])
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """Installed on first use, started on a free port."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        unavailable("oidc-provider needs node and npm")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = (HERE / "package.json").read_bytes()
+        installed = CACHE / "installed.json"
+        if not installed.exists() or installed.read_bytes() != wanted:
+            shutil.copy(HERE / "package.json", CACHE)
+            command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
+            done = subprocess.run(command, cwd=CACHE, capture_output=True, check=False, timeout=240)
+            if done.returncode:
+                unavailable("oidc-provider could not be installed with npm")
+            installed.write_bytes(wanted)
+        # ES modules are looked up from where the script lies.
+        shutil.copy(HERE / "provider.mjs", CACHE)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secret = secrets.token_urlsafe(32)
+    with subprocess.Popen(
+        [node, "provider.mjs", str(port)],
+        cwd=CACHE,
+        env={**os.environ, "CLIENT_SECRET": secret},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            if b"up\n" not in iter(process.stdout.readline, b""):
+                pytest.fail("oidc-provider did not start")
+            yield Provider(f"http://127.0.0.1:{port}", secret)
+        finally:
+            process.kill()
+
+
+def proof(token: Secret) -> Proof:
+    """As the gate gets it."""
+    return Proof(token, "orders", "127.0.0.1:4000", encrypted=True, loopback=True)
+
+
+async def test_an_access_token_of_client_credentials(provider: Provider) -> None:
+    """A machine's `at+jwt`: audience, bound claim and group; another audience or binding is refused."""
+    issuer = OidcIssuer(
+        "ci",
+        provider.url,
+        ("ostiary",),
+        bind={"client_id": "job"},
+        groups=("repo/{repository}",),
+        algorithms=("ES256",),
+    )
+    token = proof(provider.access_token())
+    principal = await OidcIdentity([issuer], HttpFetch(), time.time).identify(token)
+    assert (principal.id, principal.kind) == ("ci:job", PrincipalKind.WORKLOAD)
+    assert principal.groups == {"repo/acme/shop"}
+    assert principal.claims["client_id"] == "job"
+    for other in (
+        OidcIssuer("ci", provider.url, ("vault",)),
+        OidcIssuer("ci", provider.url, ("ostiary",), bind={"client_id": "jo"}),
+        OidcIssuer("ci", f"{provider.url}/", ("ostiary",)),
+    ):
+        with pytest.raises(Refused):
+            await OidcIdentity([other], HttpFetch(), time.time).identify(token)
+
+
+async def test_an_id_token_of_a_person(provider: Provider) -> None:
+    """A person's RS256 ID token: the audience is the client, groups come from a list."""
+    issuer = OidcIssuer("corp", provider.url, ("tool",), PrincipalKind.HUMAN, groups=("{groups}", "mail/{email}"))
+    principal = await OidcIdentity([issuer], HttpFetch(), time.time).identify(proof(provider.id_token()))
+    assert (principal.id, principal.kind) == ("corp:ada", PrincipalKind.HUMAN)
+    assert principal.groups == {"dev", "sre", "mail/ada@example.test"}
