@@ -348,6 +348,9 @@ async def test_nested_claims_are_bound_by_pointer() -> None:
     world = World(bind={"/kubernetes.io/namespace": "prod", "/a~1b/c~0d": True})
     good = {"kubernetes.io": {"namespace": "prod"}, "a/b": {"c~d": True}}
     assert (await world.identify(world.token(**good))).claims["kubernetes.io/namespace"] == "prod"
+    mail = World(bind={"/email": "ada@example.com"})
+    with pytest.raises(Refused, match="does not have a value"):
+        await mail.identify(mail.token(email="ada@example.com"))
     with pytest.raises(Refused, match="does not have a value"):
         await world.identify(world.token(**{**good, "kubernetes.io": "namespace"}))
 

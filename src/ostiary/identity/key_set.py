@@ -37,9 +37,7 @@ class VerifyingKey:
     key: RSAKey | ECKey | OKPKey
 
     def verify(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
-        """Is the signature good? False, too, for whatever the algorithm can't digest."""
-        if algorithm not in self.algorithms:
-            return False
+        """Is the signature good? `algorithm` is one of `algorithms`. False, too, for what it can't digest."""
         try:
             return ALGORITHMS[algorithm].verify(signed, signature, self.key)
         except (JoseError, ValueError):
