@@ -209,6 +209,9 @@ class SessionDriver:
         self._engine: Engine | None = None
         self._session: GateSession | None = None
         self._queue: deque[Effect] = deque()
+        #: What the effects of one event have for each leg.
+        self._to_target: list[bytes] = []
+        self._to_client: list[bytes] = []
         self._running = False
         self._closing = False
         self._reason = "the client went away"
@@ -270,9 +273,9 @@ class SessionDriver:
         if self._closing or self._engine is None:
             return
         try:
-            for effect in self._engine.refuse(refusal):
-                if isinstance(effect, Reply) and self._client is not None:
-                    self._client.write(effect.data)
+            # What was permitted and not yet sent stays here.
+            self._to_target.clear()
+            self._to_client += [e.data for e in self._engine.refuse(refusal) if isinstance(e, Reply)]
         finally:
             self._finish(refusal.message)
 
@@ -314,6 +317,7 @@ class SessionDriver:
                 self._effect(self._queue.popleft())
         finally:
             self._running = False
+        self._write()
         self.balance()
 
     def _effect(self, effect: Effect) -> None:  # noqa: C901 - one flat dispatch, a line an effect
@@ -321,8 +325,7 @@ class SessionDriver:
             case Forward(permit, data):
                 self._forward(permit, data)
             case Reply(data):
-                if self._client is not None:
-                    self._client.write(data)
+                self._to_client.append(data)
             case Ask():
                 self._ask(effect)
             case Release(action_id, result):
@@ -335,6 +338,7 @@ class SessionDriver:
             case Connect():
                 self._spawn(self._connect())
             case StartTls(side, early):
+                self._write()
                 self._start_tls(side, early)
             case ForwardAside(permit, data):
                 self._check(permit)
@@ -372,8 +376,18 @@ class SessionDriver:
             if isinstance(renewed, Refusal):
                 self.stop(renewed)
                 return
-        if self._target is not None:
-            self._target.write(data)
+        self._to_target.append(data)
+
+    def _write(self) -> None:
+        """One write a leg for everything that one event led to: a system call costs more than most events."""
+        if self._to_target:
+            if self._target is not None:
+                self._target.write(b"".join(self._to_target))
+            self._to_target.clear()
+        if self._to_client:
+            if self._client is not None:
+                self._client.write(b"".join(self._to_client))
+            self._to_client.clear()
 
     def _ask(self, ask: Ask) -> None:
         answer = self._admitted().judge(ask.action_id, ask.action, ask.stage)
@@ -466,6 +480,7 @@ class SessionDriver:
             return
         self._closing = True
         self._reason = reason
+        self._write()
         for timer in self._timers:
             timer.cancel()
         for key in self._keys:

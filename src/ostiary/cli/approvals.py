@@ -1,0 +1,142 @@
+"""`ostiary approvals list|show|approve|deny`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ostiary.approvals import Approval
+from ostiary.cli.common import ConfigOption, Context, errors, run
+from ostiary.cli.output import Exit, Output, OutputOption, fail, moment, out, structured, table
+from ostiary.core import Secret, printable, printable_lines
+
+_LONGEST_TOKEN = 64 * 1024
+CodeArgument = Annotated[str, typer.Argument(help="The request's code, as the notice shows it.")]
+TokenFileOption = Annotated[
+    Path | None, typer.Option("--token-file", help="File with your token; default: the variable OSTIARY_TOKEN.")
+]
+
+
+def build(context: Context) -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True)
+
+    @group.command("list")
+    def list_approvals(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Requests that wait for somebody."""
+        with errors():
+            found = run(context.operations(config).list_approvals())
+        if output is not Output.TABLE:
+            structured(found, output)
+            return
+        rows = [
+            (
+                a.request.code,
+                a.request.principal,
+                a.request.target,
+                a.request.summary,
+                "" if a.request.rows_estimate is None else f"~{a.request.rows_estimate:,}",
+                ", ".join(map(str, a.missing)),
+                moment(a.request.expires_at),
+            )
+            for a in found
+        ]
+        headings = ("REQUEST", "ASKED BY", "TARGET", "WHAT", "ROWS", "NEEDS", "EXPIRES (UTC)")
+        table(headings, rows, "nothing waits for approval")
+
+    @group.command()
+    def show(code: CodeArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Exactly what would run, for whom, and how much it would touch."""
+        with errors():
+            found = run(context.operations(config).show_approval(code))
+        if output is not Output.TABLE:
+            structured(found, output)
+            return
+        _show(found)
+
+    @group.command()
+    def approve(
+        code: CodeArgument,
+        config: ConfigOption = None,
+        token_file: TokenFileOption = None,
+        reason: Annotated[str, typer.Option(help="A line for the record.")] = "",
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Let this one command run, once."""
+        _decide(context, code, config, token_file, reason, output, approve=True)
+
+    @group.command()
+    def deny(
+        code: CodeArgument,
+        config: ConfigOption = None,
+        token_file: TokenFileOption = None,
+        reason: Annotated[str, typer.Option(help="A line for the requester.")] = "",
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Refuse it; the client sees the reason."""
+        _decide(context, code, config, token_file, reason, output, approve=False)
+
+    return group
+
+
+def _decide(
+    context: Context,
+    code: str,
+    config: Path | None,
+    token_file: Path | None,
+    reason: str,
+    output: Output,
+    *,
+    approve: bool,
+) -> None:
+    token = _token(token_file)
+    with errors():
+        after = run(context.operations(config).decide(code, token, approve=approve, reason=reason))
+    if output is not Output.TABLE:
+        structured(after, output)
+    elif after.missing and approve:
+        out.print(f"request {after.request.code}: counted; it still needs {', '.join(map(str, after.missing))}")
+    else:
+        out.print(f"request {after.request.code}: {after.state.value}")
+
+
+def _token(path: Path | None) -> Secret:
+    if path is None:
+        value = os.environb.get(b"OSTIARY_TOKEN", b"")
+        if not value:
+            fail("no token to decide with", "set OSTIARY_TOKEN, or name a file with --token-file", Exit.USAGE)
+        return Secret(value.strip())
+    try:
+        with path.open("rb") as file:
+            return Secret(file.read(_LONGEST_TOKEN).strip())
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", "name a readable file that holds your token", Exit.USAGE)
+
+
+def _show(found: Approval) -> None:
+    request = found.request
+    estimate = "not known" if request.rows_estimate is None else f"about {request.rows_estimate:,}"
+    facts = {
+        "request": f"{request.code}  {found.state.value}",
+        "asked by": f"{request.principal} ({request.principal_kind})",
+        "groups": ", ".join(request.principal_groups),
+        "target": request.target,
+        "what": request.summary,
+        "rows": estimate,
+        "objects": ", ".join(request.accesses),
+        "held by": f"{', '.join(request.rules)}{': ' + request.reason if request.reason else ''}",
+        "needs": ", ".join(map(str, found.missing)) or "nothing more",
+        "approved": ", ".join(found.approvers),
+        "expires": f"{moment(request.expires_at)} UTC",
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"  {name:9} {escape(printable(value))}", soft_wrap=True, highlight=False)
+    out.print("  statement", highlight=False)
+    for line in printable_lines(request.text):
+        out.print(f"    [bold]{escape(line)}[/bold]", soft_wrap=True, highlight=False)
+    for number, parameter in enumerate(request.parameters, 1):
+        shown = "NULL" if parameter is None else printable(parameter)
+        out.print(f"    ${number} = {escape(shown)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,52 @@
+"""`ostiary audit verify`."""
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+
+from ostiary.cli.common import ConfigOption, Context, errors
+from ostiary.cli.output import Exit, Output, OutputOption, err, out, structured
+from ostiary.core import printable
+from ostiary.recording import State, Verdict
+
+_STYLE = {State.TAMPERED: "bold red", State.UNREADABLE: "red", State.UNSEALED: "yellow"}
+
+
+def build(context: Context) -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True)
+
+    @group.callback()
+    def about() -> None:
+        """Is the log whole?"""
+
+    @group.command()
+    def verify(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Check every recording: any changed, missing, reordered or truncated record is found. Exit code 5 then."""
+        with errors():
+            operations = context.operations(config)
+            with Progress(console=err, transient=True) as progress:
+                task = progress.add_task("verifying", total=None)
+                verdicts = list(
+                    operations.verify(lambda done, total: progress.update(task, completed=done, total=total))
+                )
+        bad = [v for v in verdicts if v.state in (State.TAMPERED, State.UNREADABLE)]
+        if output is not Output.TABLE:
+            structured(verdicts, output)
+        else:
+            for verdict in verdicts:
+                if verdict.state in _STYLE:
+                    _show(verdict)
+            counts = ", ".join(f"{n} {s.value}" for s in State if (n := sum(v.state is s for v in verdicts)))
+            out.print(f"{len(verdicts)} files: {counts or 'nothing was recorded'}", highlight=False)
+        if bad:
+            raise typer.Exit(Exit.TAMPERED)
+
+    return group
+
+
+def _show(verdict: Verdict) -> None:
+    style = _STYLE[verdict.state]
+    out.print(f"[{style}]{verdict.state.value}[/{style}] {escape(printable(str(verdict.path)))}", soft_wrap=True)
+    for finding in verdict.findings:
+        out.print(f"    {escape(printable(finding.message))}", soft_wrap=True, highlight=False)

@@ -1,0 +1,117 @@
+"""`ostiary …`: the commands that belong to no group, and the groups put together."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ostiary.cli import approvals, audit, policy, sessions
+from ostiary.cli.common import ConfigOption, Context
+from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured, table
+from ostiary.control import Operations
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What only the composition root can do."""
+
+    #: Use-cases on the gateway of a configuration file. Raises ValueError with readable problems.
+    operations: Callable[[Path], Operations]
+    #: Problems of a configuration file and everything it points at; empty when there are none.
+    check: Callable[[Path], list[str]]
+    #: Serve until told to stop.
+    serve: Callable[[Path], None]
+    #: Write a commented starter configuration; returns the files made.
+    init: Callable[[Path], list[Path]]
+    #: The tour; returns an exit code.
+    demo: Callable[[bool, bool], int]
+    #: JSON Schema of the configuration.
+    schema: Callable[[], dict[str, Any]]
+    version: str
+
+
+def build(hooks: Hooks) -> typer.Typer:
+    """The application."""
+    app = typer.Typer(
+        name="ostiary",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="An identity-aware gateway: programs reach databases with their own token and never hold a password.",
+    )
+    context = Context(hooks.operations)
+    app.add_typer(sessions.build(context), name="sessions", help="What was recorded: list, show, replay.")
+    app.add_typer(approvals.build(context), name="approvals", help="Held commands: list, show, approve, deny.")
+    app.add_typer(policy.build(context), name="policy", help="Policies: check, explain.")
+    app.add_typer(audit.build(context), name="audit", help="Is the log whole?")
+    targets = typer.Typer(no_args_is_help=True)
+    app.add_typer(targets, name="targets", help="What can be reached.")
+
+    @targets.command("list")
+    def list_targets(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Declared targets."""
+        found = context.operations(config).list_targets()
+        if output is not Output.TABLE:
+            structured(found, output)
+            return
+        rows = [(t.name, t.protocol, t.address, t.database, t.tls, t.credential) for t in found]
+        table(("NAME", "PROTOCOL", "ADDRESS", "DATABASE", "TLS", "CREDENTIAL"), rows, "no target is declared")
+
+    @app.command()
+    def serve(config: ConfigOption = None) -> None:
+        """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
+        path = context.path(config)
+        problems = hooks.check(path)
+        if problems:
+            _say(problems)
+        try:
+            hooks.serve(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            fail(f"the gateway could not start: {error}", "`ostiary check -c …` validates the configuration")
+
+    @app.command()
+    def check(config: ConfigOption = None) -> None:
+        """Validate the configuration and everything it points at."""
+        path = context.path(config)
+        problems = hooks.check(path)
+        if problems:
+            _say(problems)
+        out.print(f"{path}: fine")
+
+    @app.command()
+    def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
+        """Write a commented starter configuration."""
+        try:
+            for made in hooks.init(directory):
+                out.print(f"made {made}")
+        except OSError as error:
+            fail(f"{directory}: {error.strerror}", "choose an empty or new directory")
+
+    @app.command()
+    def demo(
+        once: Annotated[bool, typer.Option("--once", help="Stop after the tour.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print what was observed, step by step.")] = False,
+    ) -> None:
+        """Start everything on loopback with embedded parts, and show the main job."""
+        raise typer.Exit(hooks.demo(once, as_json))
+
+    @app.command()
+    def schema() -> None:
+        """Print the JSON Schema of the configuration file."""
+        typer.echo(json.dumps(hooks.schema(), indent=2))
+
+    @app.command()
+    def version() -> None:
+        """Print the version."""
+        typer.echo(hooks.version)
+
+    return app
+
+
+def _say(problems: list[str]) -> None:
+    for problem in problems:
+        err.print(problem, soft_wrap=True, markup=False, highlight=False)
+    count = len(problems)
+    fail(f"{count} problem{'s' if count > 1 else ''} in the configuration", "mend the lines named above", Exit.USAGE)

@@ -1,0 +1,85 @@
+"""How things are shown: tables for people, JSON and YAML for programs. Recorded text is hostile: `printable` first."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ostiary.core import printable
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Exit(IntEnum):
+    """Exit codes, documented in docs/cli.md."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_FOUND = 4
+    TAMPERED = 5
+
+
+class Output(StrEnum):
+    """`-o`."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to show it.")]
+
+
+def fail(message: str, hint: str = "", code: Exit = Exit.FAILED) -> NoReturn:
+    """Say what went wrong and what to do next, and end."""
+    err.print(f"[red]error:[/red] {escape(printable(message))}", soft_wrap=True)
+    if hint:
+        err.print(f"[dim]next:[/dim]  {escape(printable(hint))}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def structured(data: object, output: Output) -> None:
+    """JSON or YAML of dataclasses, enums and paths."""
+    plain = msgspec.to_builtins(data, enc_hook=str)
+    if output is Output.JSON:
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=True))
+    else:
+        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False), nl=False)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table; `empty` is said when there is nothing in it."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        shown.add_column(heading, overflow="fold")
+    count = 0
+    for row in rows:
+        count += 1
+        shown.add_row(*(escape(printable(text(cell))) for cell in row))
+    if count:
+        out.print(shown)
+    else:
+        err.print(empty)
+
+
+def text(cell: Any) -> str:
+    """One cell."""
+    if cell is None:
+        return ""
+    return ", ".join(map(str, cell)) if isinstance(cell, (tuple, list)) else str(cell)
+
+
+def moment(at: float | None) -> str:
+    """Unix seconds as UTC."""
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,119 @@
+"""`ostiary policy check|explain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ostiary.cli.common import ConfigOption, Context, errors
+from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured
+from ostiary.core import Operation, Verdict, printable
+from ostiary.policy import Explanation, Rule
+
+_STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.DENY: "red"}
+
+
+def build(context: Context) -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True)
+
+    @group.command()
+    def check(
+        path: Annotated[
+            Path | None, typer.Argument(help="File or directory (default: those of the configuration).")
+        ] = None,
+        config: ConfigOption = None,
+    ) -> None:
+        """Validate policies against the schema."""
+        with errors():
+            problems = context.operations(config).check_policy(path)
+        for problem in problems:
+            err.print(str(problem), soft_wrap=True, markup=False, highlight=False)
+        if problems:
+            fail("the policies can't be used; a running gateway keeps those it has", code=Exit.USAGE)
+        out.print("policies are fine")
+
+    @group.command()
+    def explain(
+        target: Annotated[str, typer.Option(help="Name of the target.")],
+        principal: Annotated[str, typer.Option(help="issuer:subject.")],
+        group_names: Annotated[
+            list[str] | None, typer.Option("--group", help="A group of the principal; repeatable.")
+        ] = None,
+        sql: Annotated[str | None, typer.Option(help="A statement.")] = None,
+        operation: Annotated[Operation | None, typer.Option(help="Or one operation …")] = None,
+        name: Annotated[str, typer.Option("--object", help="… on one object: public.customers.")] = "",
+        kind: Annotated[str, typer.Option(help="workload or human.")] = "workload",
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Which rules fire, and why. Exit code 3 unless it is allowed."""
+        with errors():
+            operations = context.operations(config)
+            where = operations.targets.get(target)
+            if where is None:
+                fail(f'no target "{target}"', f"declared: {', '.join(sorted(operations.targets))}", Exit.NOT_FOUND)
+            who = operations.principal(principal, group_names or [], kind)
+            if (sql is None) == (operation is None):
+                fail("say what to explain", "give either --sql, or --operation and --object", Exit.USAGE)
+            if sql is not None:
+                found = operations.explain_sql(who, where, sql)
+            else:
+                assert operation is not None
+                found = operations.explain_access(who, where, operation, name)
+        if output is Output.TABLE:
+            _show(found)
+        else:
+            structured(_plain(found), output)
+        if found.ruling.verdict is not Verdict.ALLOW:
+            raise typer.Exit(Exit.REFUSED)
+
+    return group
+
+
+def _show(found: Explanation) -> None:
+    ruling = found.ruling
+    style = _STYLE[ruling.verdict]
+    out.print(f"[{style}]{ruling.verdict.value}[/{style}]  {escape(printable(ruling.reason))}", soft_wrap=True)
+    for finding in found.findings:
+        style = _STYLE[finding.verdict]
+        what = escape(printable(f"{finding.action} {finding.resource}"))
+        out.print(f"  [{style}]{finding.verdict.value:5}[/{style}] {what}", soft_wrap=True, highlight=False)
+        for rule in (*finding.permits, *finding.forbids):
+            mark = "decides" if rule in finding.deciding else "fired"
+            approval = f", lifted by {rule.approval}" if rule.approval else ""
+            where = f"{rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})"
+            out.print(f"        {escape(printable(where))}", soft_wrap=True, highlight=False)
+        if finding.sentence:
+            out.print(f"        {escape(printable(finding.sentence))}", soft_wrap=True, highlight=False)
+
+
+def _plain(found: Explanation) -> object:
+    def plain(rule: Rule) -> dict[str, object]:
+        return {
+            "name": rule.name,
+            "effect": rule.effect,
+            "file": rule.file,
+            "line": rule.line,
+            "approval": rule.approval,
+            "reason": rule.reason,
+        }
+
+    return {
+        "verdict": found.ruling.verdict.value,
+        "rules": list(found.ruling.rules),
+        "reason": found.ruling.reason,
+        "approval_groups": list(found.ruling.approval_groups),
+        "findings": [
+            {
+                "action": finding.action,
+                "resource": finding.resource,
+                "verdict": finding.verdict.value,
+                "permits": [plain(rule) for rule in finding.permits],
+                "forbids": [plain(rule) for rule in finding.forbids],
+                "sentence": finding.sentence,
+            }
+            for finding in found.findings
+        ],
+    }

@@ -1,0 +1,129 @@
+"""`ostiary sessions list|show|replay`."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ostiary.cli.common import ConfigOption, Context, errors
+from ostiary.cli.output import Output, OutputOption, moment, out, structured, table, text
+from ostiary.core import printable, printable_lines
+from ostiary.recording import Moment, MomentKind, SessionFilter
+
+SessionArgument = Annotated[str, typer.Argument(help="Session id, or the beginning of one.")]
+#: Longest pause of a replay, in seconds of the watcher.
+_LONGEST_PAUSE = 2.0
+_STYLE = {
+    MomentKind.REFUSED: "red",
+    MomentKind.HELD: "yellow",
+    MomentKind.DAMAGE: "bold red",
+    MomentKind.STATEMENT: "bold",
+    MomentKind.DIAGNOSTIC: "magenta",
+}
+
+
+def build(context: Context) -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True)
+
+    @group.command("list")
+    def list_sessions(
+        config: ConfigOption = None,
+        limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
+        target: Annotated[str, typer.Option(help="Only this target.")] = "",
+        principal: Annotated[str, typer.Option(help="Only this principal, issuer:subject.")] = "",
+        refused: Annotated[
+            bool, typer.Option("--refused", help="Only sessions in which something was refused.")
+        ] = False,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Recorded sessions, newest first."""
+        with errors():
+            wanted = SessionFilter(principal=principal, target=target, refused=refused)
+            found = context.operations(config).list_sessions(limit, wanted)
+        if output is not Output.TABLE:
+            structured(found, output)
+            return
+        rows = [
+            (s.session_id, s.state.value, moment(s.started), s.principal, s.target, s.actions, s.refused, s.reason)
+            for s in found
+        ]
+        headings = ("SESSION", "STATE", "STARTED (UTC)", "PRINCIPAL", "TARGET", "COMMANDS", "REFUSED", "END")
+        table(headings, rows, "no session was recorded")
+
+    @group.command()
+    def show(session: SessionArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """One session: who, what, how it was ruled, how it ended."""
+        with errors():
+            detail = context.operations(config).show_session(session)
+        if output is not Output.TABLE:
+            structured(detail, output)
+            return
+        summary = detail.summary
+        out.print(f"[bold]{escape(printable(summary.session_id))}[/bold]  {summary.state.value}")
+        facts = {
+            "principal": summary.principal,
+            "groups": text(detail.started.groups) if detail.started else "",
+            "target": summary.target,
+            "from": summary.source,
+            "started": moment(summary.started),
+            "ended": moment(summary.ended),
+            "credential": f"{detail.lease.kind}: {detail.lease.username}" if detail.lease else "none",
+            "given back": detail.ended.credential if detail.ended else "",
+            "reason": summary.reason,
+        }
+        for name, value in facts.items():
+            out.print(f"  {name:11} {escape(printable(value))}", soft_wrap=True, highlight=False)
+        rows = [
+            (a.action_id, a.verdict, a.status, a.outcome, a.rows, a.summary, a.rules, a.approved_by, list(a.masked))
+            for a in detail.actions
+        ]
+        table(
+            ("#", "RULING", "STATUS", "OUTCOME", "ROWS", "WHAT", "RULES", "APPROVED BY", "MASKED"), rows, "no command"
+        )
+        if detail.more:
+            out.print(f"… and {detail.more} more; `-o json` and `replay` show all", highlight=False)
+        if detail.damage:
+            out.print(f"[bold red]damaged:[/bold red] {escape(printable(detail.damage))}")
+
+    @group.command()
+    def replay(
+        session: SessionArgument,
+        config: ConfigOption = None,
+        speed: Annotated[float, typer.Option(min=0, help="Times real speed; 0 shows it at once.")] = 0,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """What happened, in order, with results as the client saw them."""
+        with errors():
+            moments = context.operations(config).replay_session(session)
+            if output is not Output.TABLE:
+                structured(list(moments), output)
+                return
+            before = 0.0
+            for each in moments:
+                if speed > 0:
+                    time.sleep(min((each.offset - before) / speed, _LONGEST_PAUSE))
+                before = each.offset
+                _show(each)
+
+    return group
+
+
+def _show(each: Moment) -> None:
+    style = _STYLE.get(each.kind, "")
+    lines = printable_lines(each.text) or ("",)
+    for index, line in enumerate(lines):
+        lead = f"[dim]{each.offset:9.3f}s[/dim] {each.kind.value:10}" if index == 0 else " " * 21
+        shown = f"[{style}]{escape(line)}[/{style}]" if style else escape(line)
+        out.print(f"{lead} {shown}", soft_wrap=True, highlight=False)
+    for note in each.notes:
+        out.print(f"{'':21} [dim]{escape(printable(note))}[/dim]", soft_wrap=True, highlight=False)
+    if each.columns:
+        rows = Table(box=None, header_style="dim")
+        for name in each.columns:
+            rows.add_column(escape(printable(name)), overflow="fold")
+        for row in each.rows:
+            rows.add_row(*("[dim]NULL[/dim]" if cell is None else escape(printable(cell)) for cell in row))
+        out.print(rows)

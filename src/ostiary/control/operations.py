@@ -1,0 +1,148 @@
+"""What people may do with a gateway, apart from sending traffic through it: one object, made by the composition root.
+
+Deciding takes a token, verified as for a session; the rest reads what the user of this process may read on disk.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup
+from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
+from ostiary.gate.ports import Identity
+from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
+from ostiary.recording import (
+    Moment,
+    SessionDetail,
+    SessionFilter,
+    SessionSummary,
+    TrustedKeys,
+    Verdict,
+    replay,
+    sessions,
+    show,
+    verify_all,
+)
+from ostiary.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """A target as people see it; nothing secret."""
+
+    name: str
+    protocol: str
+    address: str
+    database: str
+    tls: str
+    credential: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The use-cases. Each may raise the errors of the room it stands on; they read as sentences."""
+
+    identity: Identity
+    policies: Path
+    approval_groups: Mapping[str, ApprovalGroup]
+    targets: Mapping[str, Target]
+    #: Kind of credential by target name.
+    credentials: Mapping[str, str]
+    recordings: Path
+    #: Public keys that recordings are believed by; read when asked.
+    keys: Callable[[], TrustedKeys]
+    state: str
+    #: SQL text on a target, as the gate would see it without a catalogue of the server.
+    judge: Callable[[Target, str], Action]
+    clock: Callable[[], float] = time.time
+
+    # ------------------------------------------------------------ targets
+
+    def list_targets(self) -> tuple[TargetView, ...]:
+        """Declared targets by name."""
+        return tuple(
+            TargetView(
+                target.name,
+                target.protocol,
+                f"{target.host}:{target.port}",
+                target.database,
+                target.tls.mode.value,
+                self.credentials.get(target.name, ""),
+                target.labels,
+            )
+            for _, target in sorted(self.targets.items())
+        )
+
+    # ------------------------------------------------------------ sessions and audit
+
+    def list_sessions(self, limit: int, wanted: SessionFilter | None = None) -> tuple[SessionSummary, ...]:
+        """Recorded sessions, newest first."""
+        return sessions(self.recordings, limit, wanted)
+
+    def show_session(self, prefix: str) -> SessionDetail:
+        """One session by the beginning of its id. Raises LookupError."""
+        return show(self.recordings, prefix)
+
+    def replay_session(self, prefix: str) -> Iterator[Moment]:
+        """What happened, in order. Raises LookupError."""
+        return replay(self.recordings, prefix)
+
+    def verify(self, progress: Callable[[int, int], None]) -> Iterator[Verdict]:
+        """Every recording and every log of heads against the trusted keys; `progress`: files done, files in all."""
+        return verify_all(self.recordings, self.keys(), progress)
+
+    # ------------------------------------------------------------ policy
+
+    def check_policy(self, path: Path | None = None) -> tuple[Problem, ...]:
+        """What is wrong with the policies."""
+        return check(path or self.policies, frozenset(self.approval_groups))
+
+    def explain_sql(self, principal: Principal, target: Target, text: str) -> Explanation:
+        """How policy rules on a statement. Raises ValueError for what can't be parsed."""
+        policy = CedarPolicy(self.policies, self.clock)
+        return explain(policy, principal, target, self.judge(target, text), self.clock())
+
+    def explain_access(self, principal: Principal, target: Target, operation: Operation, name: str) -> Explanation:
+        """How policy rules on one operation on one object."""
+        policy = CedarPolicy(self.policies, self.clock)
+        return explain(policy, principal, target, single_access(target, operation, name), self.clock())
+
+    def principal(self, identifier: str, groups: Sequence[str], kind: str = "workload") -> Principal:
+        """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing."""
+        issuer, _, subject = identifier.partition(":")
+        if not issuer or not subject:
+            raise ValueError(f'"{identifier}" is no principal: write issuer:subject')
+        return Principal(PrincipalKind(kind), issuer, subject, frozenset(groups), 0.0, 0.0, "asked about")
+
+    # ------------------------------------------------------------ approvals
+
+    async def approver(self, token: Secret) -> Principal:
+        """Who decides: a token, verified in full. Raises Refused."""
+        return await self.identity.identify(Proof(token, "", "cli", encrypted=True, loopback=True))
+
+    async def list_approvals(self) -> list[Approval]:
+        """Requests that can be decided now, oldest first."""
+        async with self._desk() as desk:
+            return await desk.list_pending()
+
+    async def show_approval(self, code: str) -> Approval:
+        """One request in any state. Raises UnknownRequest."""
+        async with self._desk() as desk:
+            return await desk.show(code)
+
+    async def decide(self, code: str, token: Secret, *, approve: bool, reason: str = "") -> Approval:
+        """Count the decision of whoever the token proves. Raises Refused, ApprovalError."""
+        approver = await self.approver(token)
+        async with self._desk() as desk:
+            return await desk.decide(code, approver, approve, reason)
+
+    @asynccontextmanager
+    async def _desk(self) -> AsyncIterator[ApprovalDesk]:
+        store = await Store.open(self.state)
+        try:
+            yield ApprovalDesk(store.approvals, self.approval_groups, self.clock)
+        finally:
+            await store.close()

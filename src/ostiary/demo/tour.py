@@ -1,0 +1,370 @@
+"""The tour: what each side saw, step by step. Every step checks what it shows; one that fails ends the demo with 1."""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+from rich.markup import escape
+
+from ostiary.core import Secret, printable
+from ostiary.demo.database import ShopDatabase, shop_database
+from ostiary.demo.gateway import AUDIENCE, DemoGateway, cli, demo_gateway
+from ostiary.identity.local_issuer import LocalIssuer
+
+_TOKEN_SECONDS = 8 * 3600.0
+_HOLD_SECONDS = 30.0
+#: Ways to empty a table that a look at the text alone would miss.
+UNBOUNDED = (
+    "DELETE FROM orders",
+    "WITH gone AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM gone",
+    "/* tidy up */ DELETE/**/FROM orders -- WHERE id = 1",
+    "DELETE FROM orders WHERE id = id OR 1 = 1",
+)
+
+
+class StepFailed(Exception):  # noqa: N818 - reads as what happened
+    """The demo did not see what it promises."""
+
+
+@dataclass(slots=True)
+class Observed:
+    """One step: its title, what was seen (for `--json`), and lines for people."""
+
+    step: str
+    title: str
+    facts: dict[str, object] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, who: str, what: object) -> None:
+        """A line: which side, and what it saw."""
+        self.lines.append(f"[dim]{who:>9}[/dim]  {escape(printable(str(what)))}")
+
+    def expect(self, held: bool, what: str) -> None:
+        """Raises StepFailed."""
+        if not held:
+            raise StepFailed(f"{self.step}: {what}; observed {json.dumps(self.facts, default=str)[:800]}")
+
+
+class _Issuer:
+    """The local issuer on a loop of its own: the tour itself is an ordinary, blocking client."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.issuer = LocalIssuer()
+
+    def __enter__(self) -> LocalIssuer:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.issuer.start(), self._loop).result(10)
+        return self.issuer
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self.issuer.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything the steps use."""
+
+    database: ShopDatabase
+    gateway: DemoGateway
+    shop: Secret
+    report: Secret
+    dba: Secret
+
+    def connect(self, token: Secret) -> "psycopg.Connection[tuple[object, ...]]":
+        """As any program would: a connection string, and the token as its password."""
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.gateway.port,
+            dbname="orders",
+            user="whoever",
+            password=token.reveal_text(),
+            sslmode="verify-full",
+            sslrootcert=str(self.gateway.certificate),
+            autocommit=True,
+        )
+
+
+def masked_rows(stage: Stage) -> Observed:
+    """Rows come back masked."""
+    seen = Observed("masked-rows", "A program connects with its own token; classified columns come back masked")
+    query = "SELECT name, email, phone FROM customers ORDER BY id LIMIT 3"
+    stored = stage.database.ask(query)
+    with stage.connect(stage.shop) as connection:
+        received = connection.execute(query).fetchall()
+        cards = connection.execute("SELECT id, card FROM payments ORDER BY id LIMIT 2").fetchall()
+        counted = connection.execute("SELECT count(*) FROM customers").fetchone()
+    seen.facts = {"query": query, "stored": stored, "received": received, "cards": cards, "count": counted}
+    for row in stored:
+        seen.say("stored", row)
+    for row in (*received, *cards):
+        seen.say("received", row)
+    leaked = [value for row in stored for value in row[1:] if str(value) in str(received)]
+    seen.expect(not leaked and len(received) == 3 and counted == (100,), "a classified value came through")
+    return seen
+
+
+def session_role(stage: Stage) -> Observed:
+    """A role for one session."""
+    seen = Observed("session-role", "The database sees a role made for this session alone; it is gone afterwards")
+    query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'ostiary\\_%'"
+    with stage.connect(stage.shop) as connection:
+        (role,) = connection.execute("SELECT current_user").fetchone() or ("",)
+        during = [row[0] for row in stage.database.ask(query)]
+    after: list[object] = during
+    end = time.monotonic() + 10
+    while role in after and time.monotonic() < end:
+        time.sleep(0.05)
+        after = [row[0] for row in stage.database.ask(query)]
+    seen.facts = {"role": role, "during": during, "after": after}
+    seen.say("program", f"current_user is {role}")
+    seen.say("database", f"roles while it was connected: {during}")
+    seen.say("database", f"roles after it left: {after}")
+    seen.expect(role in during and role not in after, "the session's role was not there, or stayed")
+    return seen
+
+
+def blocked(stage: Stage) -> Observed:
+    """A DELETE without a limit, four ways."""
+    seen = Observed("unbounded-delete", "An unbounded DELETE is refused for what it does, however it is written")
+    answers = []
+    with stage.connect(stage.shop) as connection:
+        for text in UNBOUNDED:
+            try:
+                connection.execute(text.encode())
+                answer = "it ran"
+            except psycopg.Error as error:
+                answer = f"{error.sqlstate}: {error.diag.message_primary}"
+            answers.append({"statement": text, "answer": answer})
+            seen.say("program", text)
+            seen.say("gateway", answer)
+        (alive,) = connection.execute("SELECT 1").fetchone() or (0,)
+    left = stage.database.ask("SELECT count(*) FROM orders")[0][0]
+    seen.facts = {"answers": answers, "connection_goes_on": alive == 1, "rows_left": left}
+    seen.say("database", f"{left} orders, all still there; the connection goes on")
+    refused = all('denied by policy "no-unbounded-delete"' in each["answer"] for each in answers)
+    seen.expect(refused and alive == 1 and left == 400, "a DELETE got through, or the session broke")
+    return seen
+
+
+def held(stage: Stage) -> Observed:
+    """DDL waits for a person."""
+    seen = Observed("held-drop", "A DROP waits inside the connection until a person approves it from a second terminal")
+    notices: list[str] = []
+    done: dict[str, object] = {}
+
+    def run() -> None:
+        try:
+            with stage.connect(stage.shop) as connection:
+                connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+                connection.execute("DROP TABLE orders_old")
+                done["answer"] = "DROP TABLE"
+        except psycopg.Error as error:
+            done["answer"] = str(error)
+
+    client = threading.Thread(target=run, daemon=True)
+    client.start()
+    listed = _until(lambda: json.loads(cli(stage.gateway, "approvals", "list", "-o", "json").stdout or "[]"))
+    code = listed[0]["request"]["code"] if listed else ""
+    own = cli(stage.gateway, "approvals", "approve", code, token=stage.shop)
+    waiting = client.is_alive()
+    approved = cli(stage.gateway, "approvals", "approve", code, "--reason", "migrated in 2019", token=stage.dba)
+    client.join(_HOLD_SECONDS)
+    exists = stage.database.ask("SELECT to_regclass('public.orders_old') IS NOT NULL")[0][0]
+    seen.facts = {
+        "notices": notices,
+        "request": code,
+        "own_approval": own.stderr.strip(),
+        "waited": waiting,
+        "approval": approved.stdout.strip(),
+        "answer": done.get("answer"),
+        "table_exists": exists,
+    }
+    seen.say("program", "DROP TABLE orders_old")
+    for notice in notices[:1]:
+        seen.say("gateway", notice)
+    seen.say("itself", " ".join(own.stderr.split()))
+    seen.say("dba", f"ostiary approvals approve {code}  →  {approved.stdout.strip()}")
+    seen.say("program", done.get("answer"))
+    refused = own.returncode != 0 and waiting
+    seen.expect(refused and done.get("answer") == "DROP TABLE" and not exists, "the DROP was not held, or not run")
+    return seen
+
+
+def two_identities(stage: Stage) -> Observed:
+    """Another identity, other rights."""
+    seen = Observed("other-identity", "Another program has other rights on the same target")
+    with stage.connect(stage.report) as connection:
+        (orders,) = connection.execute("SELECT count(*) FROM orders").fetchone() or (None,)
+        try:
+            connection.execute("SELECT amount FROM payments")
+            answer = "it ran"
+        except psycopg.Error as error:
+            answer = str(error.diag.message_primary)
+    seen.facts = {"orders": orders, "payments": answer}
+    seen.say("report", f"how many orders?  →  {orders}")
+    seen.say("report", f"which payments?  →  {answer}")
+    seen.expect(orders == 400 and "denied" in answer, "the report read payments, or could not read orders")
+    return seen
+
+
+def replayed(stage: Stage) -> Observed:
+    """The recording of the held session."""
+    seen = Observed("replay", "Every session is recorded, with results as the client saw them")
+    listed = json.loads(cli(stage.gateway, "sessions", "list", "-o", "json").stdout)
+    shown: list[str] = []
+    for session in listed:
+        text = cli(stage.gateway, "sessions", "replay", session["session_id"]).stdout
+        if "DROP TABLE orders_old" in text:
+            shown = text.splitlines()
+            break
+    seen.facts = {"sessions": len(listed), "replay": shown}
+    for line in shown[:24]:
+        seen.lines.append(escape(line))
+    approved = any("approved by local:dba-ada" in line for line in shown)
+    seen.expect(len(listed) >= 4 and approved, "the recordings do not show what happened")
+    return seen
+
+
+def tampered(stage: Stage) -> Observed:
+    """One byte changed."""
+    seen = Observed("tampering", "A recording that was touched is found")
+    before = cli(stage.gateway, "audit", "verify")
+    listed = json.loads(cli(stage.gateway, "sessions", "list", "-o", "json").stdout)
+    victim = Path(next(s["path"] for s in listed if s["state"] == "sealed"))
+    original = victim.read_bytes()
+    try:
+        victim.write_bytes(original.replace(b"local:", b"lxcal:", 1))
+        after = cli(stage.gateway, "audit", "verify")
+    finally:
+        victim.write_bytes(original)
+    seen.facts = {
+        "before": [before.returncode, before.stdout.strip()],
+        "after": [after.returncode, after.stdout.strip()],
+        "changed": victim.name,
+    }
+    seen.say("auditor", f"ostiary audit verify  →  {before.stdout.strip()}")
+    seen.say("intruder", f"changes one byte of {victim.name}")
+    seen.say("auditor", f"ostiary audit verify  →  {' '.join(after.stdout.split())}")
+    seen.expect(before.returncode == 0 and after.returncode == 5, "the change was not found")
+    return seen
+
+
+STEPS: tuple[Callable[[Stage], Observed], ...] = (
+    masked_rows,
+    session_role,
+    blocked,
+    held,
+    two_identities,
+    replayed,
+    tampered,
+)
+
+
+def main(*, once: bool, as_json: bool) -> int:
+    """Run the tour; returns the exit code."""
+    console = Console(stderr=True)
+    try:
+        with _stage(console) as stage:
+            for number, step in enumerate(STEPS, 1):
+                began = time.monotonic()
+                with console.status(f"step {number} of {len(STEPS)} …"):
+                    seen = step(stage)
+                _report(number, seen, time.monotonic() - began, as_json=as_json)
+            if not once and not as_json:
+                _stay(stage)
+    except StepFailed as error:
+        console.print(f"[red]the demo failed:[/red] {escape(str(error))}", soft_wrap=True)
+        return 1
+    except (RuntimeError, OSError, psycopg.Error) as error:
+        console.print(f"[red]the demo could not run:[/red] {escape(str(error))}", soft_wrap=True)
+        return 1
+    return 0
+
+
+@contextmanager
+def _stage(console: Console) -> Iterator[Stage]:
+    home = Path(tempfile.mkdtemp(prefix="ostiary-demo-gateway-"))
+    try:
+        with console.status("starting PostgreSQL, with a small shop in it …") as status, shop_database() as database:
+            status.update("starting the token issuer and the gateway …")
+            with _Issuer() as issuer, demo_gateway(home, issuer.url, database) as gateway:
+
+                def token(subject: str, *groups: str) -> Secret:
+                    return issuer.mint(subject, AUDIENCE, _TOKEN_SECONDS, groups=list(groups))
+
+                status.stop()
+                yield Stage(
+                    database,
+                    gateway,
+                    token("shop-api", "service/shop-api"),
+                    token("report-job", "service/report-job"),
+                    token("dba-ada", "dba"),
+                )
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _report(number: int, seen: Observed, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        told = {"step": seen.step, "title": seen.title, "seconds": round(seconds, 3), "observed": seen.facts}
+        sys.stdout.write(json.dumps(told, default=str) + "\n")
+        sys.stdout.flush()
+        return
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(f"\n[bold]{number}. {escape(seen.title)}[/bold] [dim]({seconds:.1f} s)[/dim]")
+    for line in seen.lines:
+        out.print(f"   {line}")
+
+
+def _until(ask: Callable[[], list[dict[str, dict[str, str]]]]) -> list[dict[str, dict[str, str]]]:
+    end = time.monotonic() + _HOLD_SECONDS
+    while time.monotonic() < end:
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def _stay(stage: Stage) -> None:
+    """Print ready-to-paste lines and wait for Ctrl-C."""
+    home = stage.gateway.home
+    for name, token in (("shop", stage.shop), ("report", stage.report), ("dba", stage.dba)):
+        path = home / f"{name}.token"
+        path.touch(mode=0o600)
+        path.write_bytes(token.reveal())
+    ostiary = f"{sys.executable} -m ostiary"
+    config = f"-c {stage.gateway.config}"
+    where = f"host=127.0.0.1 port={stage.gateway.port} dbname=orders user=shop"
+    tls = f"sslmode=verify-full sslrootcert={stage.gateway.certificate}"
+    out = Console(soft_wrap=True, highlight=False)
+    out.print("\n[bold]It stays up. In another terminal:[/bold]")
+    for line in (
+        f'PGPASSWORD=$(cat {home}/shop.token) psql "{where} {tls}"',
+        "    SELECT * FROM customers LIMIT 5;  DELETE FROM orders;  CREATE TABLE t (a int);",
+        f"{ostiary} approvals list {config}",
+        f"{ostiary} approvals approve CODE --token-file {home}/dba.token {config}",
+        f"{ostiary} sessions list {config}",
+        f"{ostiary} sessions replay SESSION {config}",
+        f"{ostiary} audit verify {config}",
+    ):
+        out.print(f"  {escape(line)}")
+    out.print("\nCtrl-C stops it and removes everything it made.")
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
