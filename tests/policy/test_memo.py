@@ -100,6 +100,17 @@ def test_rows_estimate(under: Write) -> None:
         assert asked(rights, each) == (expected, False)
 
 
+@pytest.mark.parametrize("attribute", ["rows_estimate", "source"])
+def test_presence_counts(under: Write, attribute: str) -> None:
+    """A policy that asks only whether an optional attribute is there mentions it."""
+    policy = under(f"permit(principal, action, resource) when {{ context has {attribute} }};")
+    action = does("read t")
+    given = replace(action, rows_estimate=1)
+    for _ in range(2):
+        assert decide(policy, given).verdict is Verdict.ALLOW
+        assert decide(policy, action, source="unix").verdict is Verdict.DENY
+
+
 def test_minutes(under: Write, clock: Clock) -> None:
     """Hour, minute and weekday are remembered for the minute they hold in, `unmask` included."""
     policy = under(

@@ -9,7 +9,7 @@ second, nothing is remembered.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.core import Action, Principal, Ruling, Shape, Target, Verdict
@@ -27,8 +27,11 @@ MAX_ACCESSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Version:
+    """Rules in force, and what was made of them: a swap leaves nothing of the old behind, whoever is amid a call."""
+
     number: int
     rules: RuleSet
+    views: "OrderedDict[tuple[object, ...], _View]" = field(default_factory=OrderedDict)
 
 
 class CedarPolicy:
@@ -46,7 +49,6 @@ class CedarPolicy:
         self._directory = directory
         self._clock = clock
         self._current = _Version(1, load(directory))
-        self._views: OrderedDict[tuple[object, ...], _View] = OrderedDict()
 
     @property
     def current(self) -> _Version:
@@ -74,7 +76,6 @@ class CedarPolicy:
         Raises PolicyError; what is in force then stays so.
         """
         self._current = _Version(self._current.number + 1, load(self._directory))
-        self._views.clear()
         return self.version
 
     def authorize_connect(self, principal: Principal, target: Target, source: str) -> Ruling:
@@ -98,12 +99,12 @@ class CedarPolicy:
         labels = tuple(sorted(target.labels.items()))
         who = (principal.kind, principal.issuer, principal.subject, principal.groups)
         key = (*who, target.name, labels, address)
-        view = self._views.get(key)
-        if view is None or view.version is not current:
+        view = current.views.get(key)
+        if view is None:
             view = _View(current, Judge(current.rules, principal, target, address), self._clock)
-            if len(self._views) >= MAX_VIEWS:
-                self._views.popitem(last=False)
-            self._views[key] = view
+            if len(current.views) >= MAX_VIEWS:
+                current.views.popitem(last=False)
+            current.views[key] = view
         return view
 
 
