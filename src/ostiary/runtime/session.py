@@ -235,7 +235,12 @@ class SessionDriver:
             return
         host, port = leg.peer
         loopback = host.startswith("127.") or host == "::1"
-        self._engine = self._make_engine(f"{host}:{port}", loopback)
+        try:
+            self._engine = self._make_engine(f"{host}:{port}", loopback)
+        except Exception:
+            log.exception("no engine for a client")
+            self._finish("the gateway failed inside")
+            return
         self._timers.append(self._loop.call_later(HANDSHAKE_SECONDS, self._handshake_overdue))
 
     def event(self, event: Event) -> None:

@@ -4,6 +4,8 @@ The server sends one row a CopyData message; a message that holds anything else 
 taken apart can't be masked.
 """
 
+import functools
+import re
 from collections.abc import Mapping
 
 from ostiary.core import Action, Column, Rows
@@ -19,23 +21,29 @@ _TRAILER = b"\xff\xff"
 
 
 class CopyRows:
-    """A batch of rows that were taken apart already, column by column."""
+    """A batch of rows that were taken apart already, column by column.
 
-    __slots__ = ("columns",)
+    Args:
+        columns: cells as the values they stand for.
+        raw: the same as they stood on the wire, for cells that nobody changes.
+    """
 
-    def __init__(self, columns: list[list[bytes | None]]) -> None:
+    __slots__ = ("columns", "raw")
+
+    def __init__(self, columns: list[list[bytes | None]], raw: list[list[bytes]]) -> None:
         self.columns = columns
+        self.raw = raw
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
 
     def column(self, index: int) -> list[bytes | None]:
-        """Cells of one column, as the values they stand for; None is SQL NULL."""
+        """Cells of one column; None is SQL NULL."""
         return self.columns[index]
 
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "CopyRows":
         """The same rows with whole columns replaced."""
-        return CopyRows([columns.get(index, cells) for index, cells in enumerate(self.columns)])
+        return CopyRows([columns.get(index, cells) for index, cells in enumerate(self.columns)], self.raw)
 
     def haystack(self) -> bytes:
         """All cells in one piece."""
@@ -80,6 +88,7 @@ class CopyOut:
         """What goes through as it is, the rows, what follows them. Raises ProtocolError."""
         head = tail = b""
         rows: list[list[bytes | None]] = []
+        raws: list[list[bytes]] = []
         at = 0
         while at < len(run):
             stop = at + 1 + int.from_bytes(run[at + 1 : at + 5], "big")
@@ -99,35 +108,49 @@ class CopyOut:
             if self._binary and body == _TRAILER:
                 tail += frame
                 continue
-            rows.append(self._row(body))
+            raw, cells = self._row(body)
+            if len(cells) != len(self.columns):
+                raise ProtocolError(f"the target's COPY has {len(cells)} columns, announced were {len(self.columns)}")
+            raws.append(raw)
+            rows.append(cells)
         if not rows:
             return head, None, tail
-        return head, CopyRows([list(column) for column in zip(*rows, strict=True)]), tail
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return head, CopyRows(columns, [list(column) for column in zip(*raws, strict=True)]), tail
 
-    def _row(self, body: bytes) -> list[bytes | None]:
+    def _row(self, body: bytes) -> tuple[list[bytes], list[bytes | None]]:
+        """Cells as they stand on the wire, and as the values they stand for."""
         if self._binary:
             cells = _binary_row(body)
-        elif self._options.csv:
-            cells = self._csv_row(body)
-        else:
-            cells = self._text_row(body)
-        if len(cells) != len(self.columns):
-            raise ProtocolError(f"the target's COPY has {len(cells)} columns where {len(self.columns)} were announced")
-        return cells
+            return [_binary_cell(cell) for cell in cells], cells
+        line = body.removesuffix(b"\n")
+        raw = self._csv_fields(line) if self._options.csv else self._text_fields(line)
+        decode = self._csv_value if self._options.csv else self._text_value
+        return raw, [decode(field) for field in raw]
 
-    def encode(self, rows: Rows) -> bytes:
-        """CopyData messages, one a row."""
-        columns = [rows.column(index) for index in range(len(self.columns))]
-        return b"".join(_data(self._encode_row(cells)) for cells in zip(*columns, strict=True))
-
-    def _encode_row(self, cells: tuple[bytes | None, ...]) -> bytes:
+    def encode(self, batch: CopyRows, rows: Rows) -> bytes:
+        """CopyData messages, one a row: cells that were not changed as they came, byte for byte."""
+        encode = self._binary_or_text
+        columns = []
+        for index, (before, raw) in enumerate(zip(batch.columns, batch.raw, strict=True)):
+            after = rows.column(index)
+            if after is before:
+                columns.append(raw)
+            else:
+                told = zip(raw, before, after, strict=True)
+                columns.append([r if new is old else encode(new) for r, old, new in told])
         if self._binary:
-            pieces = [len(cells).to_bytes(2, "big")]
-            pieces += [b"\xff\xff\xff\xff" if c is None else len(c).to_bytes(4, "big") + c for c in cells]
-            return b"".join(pieces)
-        options = self._options
-        encode = self._csv_cell if options.csv else self._text_cell
-        return options.delimiter.join(options.null if c is None else encode(c) for c in cells) + b"\n"
+            lead = len(columns).to_bytes(2, "big")
+            return b"".join(_data(lead + b"".join(cells)) for cells in zip(*columns, strict=True))
+        join = self._options.delimiter.join
+        return b"".join(_data(join(cells) + b"\n") for cells in zip(*columns, strict=True))
+
+    def _binary_or_text(self, cell: bytes | None) -> bytes:
+        if self._binary:
+            return _binary_cell(cell)
+        if cell is None:
+            return self._options.null
+        return self._csv_cell(cell) if self._options.csv else self._text_cell(cell)
 
     def _text_cell(self, cell: bytes) -> bytes:
         out = cell.replace(b"\\", b"\\\\")
@@ -144,53 +167,60 @@ class CopyOut:
             cell = cell.replace(escape, escape + escape)
         return quote + cell.replace(quote, escape + quote) + quote
 
-    def _text_row(self, body: bytes) -> list[bytes | None]:
-        line = body.removesuffix(b"\n").removesuffix(b"\r")
+    def _text_fields(self, line: bytes) -> list[bytes]:
         if b"\n" in line:
             raise ProtocolError("the target sent COPY text with more than one row in a message")
-        null = self._options.null
-        return [None if field == null else _unescape(field) for field in _split(line, self._options.delimiter)]
+        return _split(line, self._options.delimiter)
 
-    def _csv_row(self, body: bytes) -> list[bytes | None]:
-        line = body.removesuffix(b"\n").removesuffix(b"\r")
+    def _text_value(self, field: bytes) -> bytes | None:
+        return None if field == self._options.null else _unescape(field)
+
+    def _csv_fields(self, line: bytes) -> list[bytes]:
+        """Fields with their quotes."""
         delimiter, quote, escape = self._options.delimiter, self._options.quote, self._options.escape
-        cells: list[bytes | None] = []
-        at, end = 0, len(line)
+        fields = []
+        at = start = 0
         while True:
-            value = bytearray()
-            quoted = at < end and line[at : at + 1] == quote
-            if quoted:
-                at += 1
-                while True:
-                    if at >= end:
-                        raise ProtocolError("the target sent a CSV row that ends inside quotes")
-                    byte = line[at : at + 1]
-                    following = line[at + 1 : at + 2]
-                    if byte == escape and following in (quote, escape) and following:
-                        value += following
-                        at += 2
-                    elif byte == quote:
-                        at += 1
-                        break
-                    else:
-                        value += byte
-                        at += 1
+            if line[at : at + 1] == quote:
+                at = _closing(line, at + 1, quote, escape)
             else:
                 stop = line.find(delimiter, at)
-                stop = end if stop < 0 else stop
-                value += line[at:stop]
-                at = stop
-                if quote in value or b"\n" in value:
+                at = len(line) if stop < 0 else stop
+                if quote in line[start:at] or b"\n" in line[start:at]:
                     raise ProtocolError("the target sent a CSV row with a stray quote or line end")
-            cells.append(None if not quoted and bytes(value) == self._options.null else bytes(value))
-            if at >= end:
-                return cells
+            fields.append(line[start:at])
+            if at >= len(line):
+                return fields
             if line[at : at + 1] != delimiter:
                 raise ProtocolError("the target sent a CSV row with text behind a closing quote")
+            at = start = at + 1
+
+    def _csv_value(self, field: bytes) -> bytes | None:
+        quote, escape = self._options.quote, self._options.escape
+        if not field.startswith(quote):
+            return None if field == self._options.null else field
+        inner = field[1:-1]
+        if escape == quote:
+            return inner.replace(quote + quote, quote)
+        return _escaped(escape, quote).sub(rb"\1", inner)
+
+
+@functools.lru_cache(maxsize=64)
+def _escaped(escape: bytes, quote: bytes) -> "re.Pattern[bytes]":
+    return re.compile(re.escape(escape) + b"([" + re.escape(escape + quote) + b"])", re.DOTALL)
+
+
+def _closing(line: bytes, at: int, quote: bytes, escape: bytes) -> int:
+    """Where a quoted field ends: behind its closing quote. Raises ProtocolError."""
+    while at < len(line):
+        byte, following = line[at : at + 1], line[at + 1 : at + 2]
+        if byte == escape and following and following in (quote, escape):
+            at += 2
+        elif byte == quote:
+            return at + 1
+        else:
             at += 1
-            if at == end:
-                cells.append(None if self._options.null == b"" else b"")
-                return cells
+    raise ProtocolError("the target sent a CSV row that ends inside quotes")
 
 
 def _split(line: bytes, delimiter: bytes) -> list[bytes]:
@@ -243,6 +273,10 @@ def _binary_row(body: bytes) -> list[bytes | None]:
     if at != len(body):
         raise ProtocolError("the target sent a binary COPY row with bytes after its last column")
     return cells
+
+
+def _binary_cell(cell: bytes | None) -> bytes:
+    return b"\xff\xff\xff\xff" if cell is None else len(cell).to_bytes(4, "big") + cell
 
 
 def _header_size(body: bytes) -> int:

@@ -24,7 +24,7 @@ def error(refusal: Refusal, severity: str = "ERROR") -> bytes:
 
 
 def missing(code: str, message: str) -> bytes:
-    """What the server itself says of a name it does not know: SQLSTATE 26000 (statement) or 34000 (portal)."""
+    """What the server itself would say: 26000 and 34000 for names it does not know, 42601 for what is not SQL."""
     return _fields(b"E", "ERROR", code, message, "")
 
 

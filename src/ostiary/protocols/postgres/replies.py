@@ -256,7 +256,7 @@ class Replies:
 
         def then(masked: Result, clear: bool) -> None:
             copy.clear = clear
-            self._x.out += (head, copy.encode(masked.rows), tail)
+            self._x.out += (head, copy.encode(batch, masked.rows), tail)
 
         self._hand_over(slot.running.action_id, Result(ResultKind.ROWS, copy.columns, batch), then)
 

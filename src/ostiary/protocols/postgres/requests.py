@@ -24,6 +24,7 @@ from ostiary.protocols.postgres.state import (
     Slot,
     message,
 )
+from ostiary.sql import UnparsableError
 from ostiary.wire.contract import Ask, Close, Effect, Forward, ForwardAside, ProtocolError
 
 #: Refused statements are replaced by these: a syntax error in every version, whatever the settings.
@@ -81,6 +82,10 @@ class Requests:
         while inbox and x.asking is None and not self._cancelling and len(x.slots) < MAX_SLOTS:
             kind, frame, _ = inbox[0]
             if x.slots and self._must_wait(kind, frame):
+                if x.unflushed:
+                    # The server keeps answers back inside a pipeline; ours is the only message that will come now.
+                    x.effects.append(Forward(x.permit, message(b"H", b"")))
+                    x.unflushed = False
                 return
             if kind in b"QPF" and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
                 self._read_catalog()
@@ -178,6 +183,9 @@ class Requests:
         """The action of a text; one that can't be made out is a refusal, never an exception."""
         try:
             return self._x.judge.statement(text)
+        except UnparsableError as error:
+            self.refuse(kind, refuse.missing("42601", f"refused: {error}"))
+            return None
         except ValueError as error:
             refusal = Refusal(RefusalKind.POLICY, f"refused: {error}", "nothing of it was run")
         except Exception as error:  # noqa: BLE001 - a fault in the analysis is this statement's refusal, no more
@@ -251,6 +259,7 @@ class Requests:
             x.statements.pop("", None)
             x.portals.pop("", None)
             x.forward(permit, asking.frame, Slot(Expect.QUERY, running))
+            x.unflushed = False
         elif kind == ord("B"):
             assert asking.prepared is not None
             portal = Portal(running, asking.prepared, asking.formats)
@@ -310,11 +319,12 @@ class Requests:
             x.out.append(message(b"Z", bytes([x.status])))
             return
         x.forward(x.permit, frame, Slot(Expect.SYNC))
-        x.dirty = False
+        x.dirty = x.unflushed = False
 
     def _flush(self, _: int, frame: bytes) -> None:
         if self._x.copy_in is None:
             self._x.effects.append(Forward(self._x.permit, frame))
+            self._x.unflushed = False
 
     def _copy_data(self, kind: int, frame: bytes) -> None:
         running = self._x.copy_in

@@ -145,7 +145,7 @@ class Exchange:
 
     __slots__ = (
         "asking", "cancel_key", "copy_in", "dirty", "effects", "judge", "open", "out", "permit", "portals",
-        "releasing", "segment", "skipping", "slots", "statements", "status",
+        "releasing", "segment", "skipping", "slots", "statements", "status", "unflushed",
     )  # fmt: skip
 
     def __init__(self, permit: Permit, judge: Judge, cancel_key: Secret | None) -> None:
@@ -164,6 +164,8 @@ class Exchange:
         self.segment = 0
         #: Something was forwarded since the last Sync (or simple query): the server may be in an implicit transaction.
         self.dirty = False
+        #: Something was forwarded whose answer the server may keep back until a Sync or Flush.
+        self.unflushed = False
         #: Client messages are dropped until Sync, as the server does after an error.
         self.skipping = False
         self.copy_in: Running | None = None
@@ -174,7 +176,7 @@ class Exchange:
     def forward(self, permit: Permit, frame: bytes, slot: Slot | None = None) -> None:
         """Send upstream, and remember what is owed for it."""
         self.effects.append(Forward(permit, frame))
-        self.dirty = True
+        self.dirty = self.unflushed = True
         if slot is not None:
             self.slots.append(slot)
 

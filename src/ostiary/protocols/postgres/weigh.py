@@ -62,9 +62,10 @@ class Weighing:
         x.forward(x.permit, message(b"C", b"S" + _NAME), Slot(Expect.OWN_STEP, on_behalf=True))
         if alone:
             x.forward(x.permit, message(b"S", b""), Slot(Expect.OWN_SYNC))
-            x.dirty = False
+            x.dirty = x.unflushed = False
         else:
             x.effects.append(Forward(x.permit, message(b"H", b"")))
+            x.unflushed = False
 
     def _slot(self, expect: Expect, action_id: int) -> Slot:
         def answer(runs: list[bytes]) -> None:
