@@ -197,6 +197,37 @@ def test_outlines_are_kept_by_shape_and_columns() -> None:
     assert run(service, columns, [ADA], action("public.orders")) == [ADA]
 
 
+def test_one_action_may_have_several_results() -> None:
+    """Each result of a masker is masked by its own columns."""
+    masker = masking().masker(FakeRights(), TARGET, action("public.customers"))
+    columns = (column("a", EMAIL), column("b", "orders/public.orders.b"))
+    for first, second in (columns, columns[::-1], columns):
+        got, _ = masker.mask(Result(ResultKind.ROWS, (first, second), Cells(ADA, ADA)))
+        expected = {"a": ADA_PARTIAL, "b": ADA}
+        assert [got.rows.column(0), got.rows.column(1)] == [expected[first.name], expected[second.name]]
+
+
+def test_classes_stay_with_their_target_and_relation() -> None:
+    """What another target or a relation of a longer name holds makes nothing here unsure."""
+    entries = (
+        Classification("billing", "public.orders.x", "pii"),
+        Classification("orders", "public.orders_old.x", "pii"),
+    )
+    service = masking(classification=entries)
+    assert run(service, COMPUTED, VALUES, action("public.orders")) == VALUES
+    assert run(service, COMPUTED, VALUES, action("public.orders_2")) == [ADA_REDACTED, GONE]
+    assert not masking(classification=entries[:1]).required(TARGET)
+
+
+def test_a_class_of_a_whole_schema_does_not_make_its_views_direct() -> None:
+    """The view's column is in the class twice; the way that shows less decides."""
+    service = masking(
+        classification=(Classification("orders", "public", "pii.email"),),
+        rules={"pii.email": ClassRule(Transform.PARTIAL)},
+    )
+    assert run(service, [Column("c", "orders/public.v.c", ValueKind.TEXT, origins=(EMAIL,))], [ADA]) == [ADA_REDACTED]
+
+
 def test_memos_are_bounded() -> None:
     """Thousands of shapes and column lists do not pile up."""
     service = masking()

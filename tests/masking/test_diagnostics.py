@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.core import Action, ResultKind, ValueKind
-from ostiary.masking import Detection
+from ostiary.core import Access, Action, Operation, ResultKind, Shape, ValueKind
+from ostiary.masking import ClassRule, Detection, Transform
 from ostiary.masking.diagnostics import scrub
 from ostiary.protocols.postgres.results import diagnostic_columns
-from tests.masking.fakes import FakeRights, action, column, masking, run
+from tests.masking.fakes import RULES, FakeRights, action, column, masking, run
 
 NAMES = frozenset({"customers", "email", "customers_email_key", "nosuch", "id", "integer"})
 
@@ -27,6 +27,8 @@ NAMES = frozenset({"customers", "email", "customers_email_key", "nosuch", "id", 
         ),
         ("Key (email)=(ada@example.com) already exists.", "Key (email)=[redacted] already exists."),
         ("Key (id, email)=(1, ada) already exists.", "Key (id, email)=[redacted] already exists."),
+        ("Key (ssn)=(5) already exists.", "Key [redacted] already exists."),
+        ("Failing row contains (id) canary ().", "Failing row contains [redacted]."),
         ("Key (lower(email))=(ada) already exists.", "Key [redacted] already exists."),
         ('Key (id)=(5) is not present in table "customers".', "Key (id)=[redacted]."),
         ("Failing row contains (1, Ada, null).", "Failing row contains [redacted]."),
@@ -122,6 +124,18 @@ def test_when_sources_are_not_known_it_is_masked() -> None:
     """Outside any command, or in one that cannot be told apart, every class may be meant."""
     got = diagnose(action(unknown=True), M=b'invalid input syntax for type integer: "ada"', W=b"in a loop")
     assert (got["M"], got["W"]) == (b"invalid input syntax for type integer: [redacted]", b"[redacted]")
+
+
+def test_what_a_command_changes_counts_like_what_it_reads() -> None:
+    """A write that reads nothing may still fail over a classified value; a class that is kept hides nothing."""
+    detail = b"Key (email)=(ada lovelace) already exists."
+    accesses = (Access(Operation.INSERT, "orders/public.customers"),)
+    what = Action(Shape(accesses, "an insert", sources=()), "")
+    columns = [column("D", kind=ValueKind.MESSAGE)]
+    got = run(masking(), columns, [[detail]], what, kind=ResultKind.DIAGNOSTIC)
+    assert got == [[b"Key (email)=[redacted] already exists."]]
+    kept = masking(rules={name: ClassRule(Transform.KEEP) for name in RULES})
+    assert run(kept, columns, [[detail]], what, kind=ResultKind.DIAGNOSTIC) == [[detail]]
 
 
 def test_unmask_shows_diagnostics_when_it_covers_all_classes() -> None:

@@ -22,6 +22,8 @@ MINE = Transforms("orders", Secret(b"k" * 32))
         ("ada@mail.example.co.uk", "a***@m***.uk"),
         ("ada@canary.secretsecret", "a***@c***"),
         ("ada@localhost", "a***@***"),
+        ("ada@example.c0m", "a***@e***"),
+        ("ada@home@example.com", "a***@e***.com"),
         ("@", "***@***"),
         ("4111 1111 1111 1111", "************1111"),
         ("4111-1111-1111-1111", "************1111"),

@@ -51,7 +51,7 @@ class Outline:
     """A result's columns and the classes they carry; `plans` by the classes that are lifted."""
 
     carried: tuple[_Carries, ...]
-    #: Every class that makes a difference.
+    #: Every class that masks something here.
     relevant: tuple[str, ...]
     plans: dict[frozenset[str], Plan]
     #: Nothing under these columns ever needs masking, for anyone.
@@ -87,10 +87,10 @@ class Book:
     def outline(self, shape: Shape, columns: tuple[Column, ...]) -> Outline:
         """Work out which classes each column carries."""
         carried = tuple(self._carries(shape, columns, index) for index in range(len(columns)))
-        relevant = frozenset().union(*(each.direct | each.derived for each in carried))
+        relevant = self.masking & frozenset().union(*(each.direct | each.derived for each in carried))
         outline = Outline(carried, tuple(sorted(relevant)), {}, clear=False)
         plan = self.plan(outline, columns, _NOTHING)
-        outline.clear = not relevant and not plan.scanned
+        outline.clear = not plan.steps and not plan.scanned
         known = self.outlines(shape)
         if len(known) >= MAX_COLUMN_LISTS:
             del known[next(iter(known))]
@@ -106,8 +106,7 @@ class Book:
                 # Its owner spoke of this very column, perhaps to say more of a view's column than its sources tell.
                 return _Carries(exact, _NOTHING, nothing_else=True)
             direct = classes.touching(column.object)
-            derived = classes.of_all(column.origins) - direct
-            return _Carries(direct, derived, nothing_else=bool(direct))
+            return _Carries(direct, classes.of_all(column.origins), nothing_else=bool(direct))
         names = shape.outputs[index] if shape.outputs is not None and len(shape.outputs) == len(columns) else None
         if names is not None:
             by_name = [classes.touching(name) for name in names]
