@@ -211,7 +211,7 @@ def test_classes_stay_with_their_target_and_relation() -> None:
     """What another target or a relation of a longer name holds makes nothing here unsure."""
     entries = (
         Classification("billing", "public.orders.x", "pii"),
-        Classification("orders", "public.orders_old.x", "pii"),
+        Classification("orders", "public.orders_2.x", "pii"),
     )
     service = masking(classification=entries)
     assert run(service, COMPUTED, VALUES, action("public.orders")) == VALUES
