@@ -4,10 +4,12 @@ Every text in here is already masked and is hostile input to whoever shows it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ostiary.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionStarted:
     """Written before a credential exists."""
 
@@ -25,7 +27,7 @@ class SessionStarted:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeaseIssued:
     """A credential was lent to the session. Never the password."""
 
@@ -34,7 +36,7 @@ class LeaseIssued:
     username: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IntentRecorded:
     """Written before the command is forwarded; without it nothing is."""
 
@@ -52,7 +54,7 @@ class IntentRecorded:
     approved_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionRefused:
     """A command that never reached the target."""
 
@@ -65,7 +67,7 @@ class ActionRefused:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionHeld:
     """A command waits for a person."""
 
@@ -76,7 +78,7 @@ class ActionHeld:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowsSeen:
     """Rows as the client saw them (masked), or a sample of them."""
 
@@ -87,7 +89,7 @@ class RowsSeen:
     kind: str = "rows"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionFinished:
     """How a command ended."""
 
@@ -100,7 +102,7 @@ class ActionFinished:
     masked: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionEnded:
     """The last fact of a recording."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
 
+from ostiary.core.frozen import frozen
+
 
 class ValueKind(StrEnum):
     """What a masker can do with a column's values."""
@@ -66,7 +68,7 @@ class ResultKind(StrEnum):
     DIAGNOSTIC = "diagnostic"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """A batch on its way to the client."""
 
@@ -75,7 +77,7 @@ class Result:
     rows: Rows
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How an action ended."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ostiary.core.frozen import frozen
+
 
 class Verdict(StrEnum):
     """Outcome of policy for one action."""
@@ -52,7 +54,7 @@ class Refusal:
     rules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Permit:
     """Proof that the gate judged. Only `ostiary.gate.gate` constructs one (a test reads every call site)."""
 

@@ -54,6 +54,8 @@ from ostiary.wire.contract import (
 
 log = structlog.get_logger()
 
+_Rare = Authenticate | Connect | StartTls | Weighed | Withdraw | ForwardAside | Register | Interrupt | Close
+
 #: Seconds a client has from its first byte to a valid token.
 HANDSHAKE_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
@@ -148,6 +150,8 @@ class Leg(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close after what was written is sent."""
         if self._transport is not None:
+            if self._tls is not None:
+                self._push(self._tls.close())
             self._transport.close()
 
     def abort(self) -> None:
@@ -325,19 +329,24 @@ class SessionDriver:
         self._write()
         self.balance()
 
-    def _effect(self, effect: Effect) -> None:  # noqa: C901 - one flat dispatch, a line an effect
+    def _effect(self, effect: Effect) -> None:
+        """Carry out one effect; those of every command come first."""
+        if isinstance(effect, Forward):
+            self._forward(effect.permit, effect.data)
+        elif isinstance(effect, Reply):
+            self._to_client.append(effect.data)
+        elif isinstance(effect, Ask):
+            self._ask(effect)
+        elif isinstance(effect, Release):
+            answer, clear = self._admitted().release(effect.action_id, effect.result)
+            self.event(Released(effect.action_id, answer, clear))
+        elif isinstance(effect, Observe):
+            self._admitted().observe(effect.action_id, effect.outcome)
+        else:
+            self._rare(effect)
+
+    def _rare(self, effect: _Rare) -> None:
         match effect:
-            case Forward(permit, data):
-                self._forward(permit, data)
-            case Reply(data):
-                self._to_client.append(data)
-            case Ask():
-                self._ask(effect)
-            case Release(action_id, result):
-                answer, clear = self._admitted().release(action_id, result)
-                self.event(Released(action_id, answer, clear))
-            case Observe(action_id, outcome):
-                self._admitted().observe(action_id, outcome)
             case Authenticate(proof):
                 self._spawn(self._authenticate(proof))
             case Connect():

@@ -11,11 +11,11 @@ the effects out and feeds back what happened. Invariants that every engine keeps
 4. A message the engine cannot understand is a `ProtocolError`, never a guess.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from ostiary.core import Action, Lease, Outcome, Permit, Proof, Refusal, Result, Secret, Stage, Target
+from ostiary.core.frozen import frozen
 
 
 class ProtocolError(Exception):
@@ -32,7 +32,7 @@ class Side(Enum):
 # ---------------------------------------------------------------- events
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """Bytes arrived. Any chunking must lead to the same effects."""
 
@@ -40,7 +40,7 @@ class Received:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admitted:
     """Answer to `Authenticate`: the session may go on to its target."""
 
@@ -49,19 +49,19 @@ class Admitted:
     lease: Lease
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejected:
     """Answer to `Authenticate` or `Connect`, or the end of a session by the gate: say it to the client and close."""
 
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connected:
     """Answer to `Connect`: the transport to the target is up."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TlsStarted:
     """Answer to `StartTls`. `channel_binding` is `tls-server-end-point` data (RFC 5929) of that leg's own TLS."""
 
@@ -69,21 +69,21 @@ class TlsStarted:
     channel_binding: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closed:
     """A peer closed or broke its leg."""
 
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Weigh:
     """The action will be held for a person: answer `Weighed`, with the target's own estimate where there is one."""
 
     action_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """The action waits for a person. `notice` is the sentence to show where the protocol can."""
 
@@ -91,7 +91,7 @@ class Held:
     notice: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ruled:
     """Answer to `Ask`."""
 
@@ -99,7 +99,7 @@ class Ruled:
     answer: Permit | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Released:
     """Answer to `Release`. `clear`: nothing under this description needs the gate; its rows may be relayed."""
 
@@ -108,17 +108,17 @@ class Released:
     clear: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interrupted:
     """Another connection proved that it may cancel what runs in this session (see `Interrupt`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AsideDone:
     """A `ForwardAside` was delivered and its connection is closed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Woke:
     """A while has passed; an engine with something held may keep its client's connection warm."""
 
@@ -142,7 +142,7 @@ Event = (
 # ---------------------------------------------------------------- effects
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Authenticate:
     """Ask the gate who this is and whether it may reach the target. `database`: what to open there ("" = default)."""
 
@@ -150,12 +150,12 @@ class Authenticate:
     database: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connect:
     """Open the transport to the admitted target."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StartTls:
     """Start TLS on one leg. On the client's leg `early` are bytes of the handshake that were read already."""
 
@@ -163,7 +163,7 @@ class StartTls:
     early: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Have an action judged."""
 
@@ -172,7 +172,7 @@ class Ask:
     stage: Stage = Stage.RUN
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Weighed:
     """Answer to `Weigh`: how many rows the action would touch; None when that can't be told."""
 
@@ -180,7 +180,7 @@ class Weighed:
     rows: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Withdraw:
     """An action that was asked about is not wanted any more (cancelled, gone, failed on the way)."""
 
@@ -188,7 +188,7 @@ class Withdraw:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forward:
     """Send to the target."""
 
@@ -196,7 +196,7 @@ class Forward:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardAside:
     """Send to the target on a connection of its own, closed afterwards (PostgreSQL's CancelRequest)."""
 
@@ -204,7 +204,7 @@ class ForwardAside:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     """Have a result masked and recorded."""
 
@@ -212,14 +212,14 @@ class Release:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """Send to the client."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observe:
     """An action ended."""
 
@@ -227,21 +227,21 @@ class Observe:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Register:
     """Whoever presents this key may interrupt this session."""
 
     key: Secret
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interrupt:
     """This connection presents a key; the session that registered it is to be interrupted."""
 
     key: Secret
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Close:
     """End the session: flush what was replied, close both legs. `reason` goes to the record."""
 
