@@ -1,35 +1,41 @@
 """What a statement does, by parsing it. One analyzer a dialect; PostgreSQL is `analyze`."""
 
 from ostiary.sql.analyze import analyze
+from ostiary.sql.lineage import Columns, Query, trace
+from ostiary.sql.memo import Memo
 from ostiary.sql.model import (
     Analysis,
-    Copy,
     Deallocate,
     DeclareCursor,
     Execute,
     FetchCursor,
     Name,
-    Other,
     Prepare,
     SessionEffect,
+    Setting,
     Statement,
     Touch,
     UnparsableError,
 )
+from ostiary.sql.template import template
 
 __all__ = [
     "Analysis",
-    "Copy",
+    "Columns",
     "Deallocate",
     "DeclareCursor",
     "Execute",
     "FetchCursor",
+    "Memo",
     "Name",
-    "Other",
     "Prepare",
+    "Query",
     "SessionEffect",
+    "Setting",
     "Statement",
     "Touch",
     "UnparsableError",
     "analyze",
+    "template",
+    "trace",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ostiary.core import Operation
+from ostiary.sql.lineage import Query
 
 
 class UnparsableError(ValueError):
@@ -20,11 +21,13 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One operation on one named thing."""
+    """One operation on one named thing. Of kind "other" the name is the object's whole path: `role/bob`."""
 
     operation: Operation
     name: Name
-    kind: Literal["relation", "function", "other"] = "relation"
+    kind: Literal["relation", "function", "operator", "other"] = "relation"
+    #: It need not exist yet: an unqualified name may come to be in any schema.
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,43 +68,46 @@ class FetchCursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """COPY. `format` is text, csv or binary; `relation` None means a query."""
+class Setting:
+    """SET, RESET or set_config of one setting (lower case). `value` None: not told, or the default."""
 
-    inward: bool
-    relation: Name | None
-    columns: tuple[str, ...]
-    format: str
+    name: str
+    value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
-    """Anything else that changes what later statements mean: SET, BEGIN, DISCARD and so on."""
-
-    tag: str
-
-
-SessionEffect = Prepare | Execute | Deallocate | DeclareCursor | FetchCursor | Copy | Other
+#: What changes what later statements mean, or gives this one a meaning from earlier ones.
+SessionEffect = Prepare | Execute | Deallocate | DeclareCursor | FetchCursor | Setting
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of the text."""
 
+    #: "SELECT", "CREATE TABLE AS", "DROP TABLE".
     tag: str
     touches: tuple[Touch, ...]
-    functions: tuple[Name, ...]
+    functions: tuple[Name, ...] = ()
+    #: Last names of `a.b` and `(x).b`: functions of the target when no column has that name.
+    attributes: tuple[str, ...] = ()
+    #: Operators without a schema.
+    operators: tuple[str, ...] = ()
+    #: Relations it makes that only this session sees.
+    temporary: tuple[str, ...] = ()
+    effects: tuple[SessionEffect, ...] = ()
     #: False when an UPDATE, DELETE or TRUNCATE anywhere in it is not limited by a condition on a column.
-    has_where: bool
+    has_where: bool = True
     #: It makes SQL that can't be seen.
-    dynamic: bool
-    session: SessionEffect | None
-    summary: str
+    dynamic: bool = False
+    #: It ends a transaction or undoes a part of one.
+    ends_transaction: bool = False
+    #: Where the columns of its result come from; None when that is not told.
+    returns: Query | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """A whole text. Equal shapes have equal statements."""
+    """A whole text."""
 
     statements: tuple[Statement, ...]
-    shape: str
+    #: The template of the text (see `template`) decides it: no constant had a say.
+    by_template: bool = True

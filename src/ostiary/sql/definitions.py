@@ -1,0 +1,284 @@
+"""DDL, privileges and the server's own objects: what each statement is judged on.
+
+A relation a statement names gets the statement's operation; what its expressions and queries read or call is judged
+as in any query. Other objects are named by a path: `role/bob`, `type/public.mood`, `extension/dblink`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import Message
+
+from ostiary.core import Operation, naming
+from ostiary.sql.model import Name, Touch
+from ostiary.sql.nodes import CREATES, DEFINITIONS, children, enum, label, string_of, strings_of, unwrap
+
+if TYPE_CHECKING:
+    from ostiary.sql.walk import Walk
+
+_RELATIONS: Final = frozenset({"table", "view", "matview", "sequence", "foreign-table"})
+#: Named by their relation and a last part of their own.
+_OF_A_RELATION: Final = frozenset({"column", "tabconstraint", "trigger", "rule", "policy"})
+_FUNCTIONS: Final = frozenset({"function", "procedure", "aggregate", "routine"})
+
+
+def names_of(node: Message | None) -> list[str]:
+    """Parts of the name that an object's node carries, whatever node that is."""
+    if node is None:
+        return []
+    match node.DESCRIPTOR.name:
+        case "String":
+            return [string_of(node)]
+        case "List":
+            return [part for item in node.items for part in names_of(unwrap(item))]
+        case "TypeName":
+            return strings_of(node.names)
+        case "ObjectWithArgs":
+            return strings_of(node.objname)
+        case "RangeVar":
+            return [part for part in (node.schemaname, node.relname) if part]
+        case "RoleSpec":
+            return [node.rolename or enum(node, "roletype").removeprefix("ROLESPEC_").lower()]
+        case "AccessPriv":
+            return [node.priv_name]
+        case _:
+            return []
+
+
+def _name(parts: list[str]) -> Name:
+    return Name(parts[-2] if len(parts) > 1 else None, parts[-1])
+
+
+def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None, *, new: bool = False) -> None:
+    """An operation on an object of a kind (a label of ObjectType)."""
+    parts = names_of(node)
+    if kind in _OF_A_RELATION:
+        parts, kind = parts[:-1], "table"
+    if not parts:
+        walk.other(operation, kind, "?")
+    elif kind in _RELATIONS:
+        walk.touch(Touch(operation, _name(parts), "relation", new))
+    elif kind in _FUNCTIONS:
+        walk.touch(Touch(operation, _name(parts), "function", new))
+    else:
+        walk.other(operation, kind, naming.join(*parts))
+
+
+def _definition(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """By the table in `nodes`: one field names the object, every relation beside it gets the same operation."""
+    kind = node.DESCRIPTOR.name
+    operation, path, field = DEFINITIONS[kind]
+    if path:
+        value: Any = getattr(node, field) if field else ""
+        _named(walk, operation, path, value)
+    for child in children(node):
+        if child.DESCRIPTOR.name != "RangeVar":
+            walk.visit(child, scope)
+        elif kind != "CompositeTypeStmt":
+            walk.relation(operation, child, new=kind in CREATES)
+
+
+def _named(walk: "Walk", operation: Operation, path: str, value: Any) -> None:
+    if isinstance(value, str):
+        walk.other(operation, path, value or "?")
+    elif isinstance(value, Message):
+        walk.other(operation, path, naming.join(*names_of(unwrap(value))))
+    elif path == "role":
+        for item in value:
+            walk.other(operation, path, naming.join(*names_of(unwrap(item))))
+    else:
+        walk.other(operation, path, naming.join(*strings_of(value)))
+
+
+def _alter_table(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    kind = label(node, "objtype")
+    if kind in ("index", "type"):
+        walk.other(Operation.DEFINE, kind, naming.join(*names_of(node.relation)))
+    else:
+        walk.relation(Operation.DEFINE, node.relation)
+    walk.descend(node, scope, ("relation",))
+
+
+def _alter_table_cmd(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    if enum(node, "subtype") == "AT_ChangeOwner":
+        walk.other(Operation.GRANT, "role", names_of(node.newowner)[0])
+    for child in children(node):
+        if child.DESCRIPTOR.name == "RangeVar":
+            walk.relation(Operation.DEFINE, child)
+        else:
+            walk.visit(child, scope)
+
+
+def _partition(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    walk.relation(Operation.DEFINE, node.name)
+    walk.descend(node, scope, ("name",))
+
+
+def _drop(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    kind = label(node, "remove_type")
+    operation = Operation.ADMIN if kind in _ADMIN else Operation.DEFINE
+    for item in node.objects:
+        _object(walk, operation, kind, unwrap(item))
+
+
+_ADMIN: Final = frozenset(
+    {"extension", "fdw", "foreign-server", "publication", "event-trigger", "language", "access-method", "subscription"}
+)
+
+
+def _about(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """COMMENT ON and SECURITY LABEL ON."""
+    del scope
+    _object(walk, Operation.DEFINE, label(node, "objtype"), unwrap(node.object))
+
+
+def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """RENAME and SET SCHEMA: the object, and the name it will have, since rules and classes go by names."""
+    del scope
+    renames = node.DESCRIPTOR.name == "RenameStmt"
+    kind = label(node, "rename_type" if renames else "object_type")
+    if kind == "role":
+        walk.other(Operation.GRANT, "role", node.subname)
+        walk.other(Operation.GRANT, "role", node.newname)
+        return
+    if node.HasField("relation"):
+        if kind in ("index", "attribute"):
+            walk.other(Operation.DEFINE, kind, naming.join(*names_of(node.relation)))
+            return
+        walk.relation(Operation.DEFINE, node.relation)
+        if kind in _RELATIONS:
+            schema = node.relation.schemaname or None if renames else node.newschema
+            name = Name(schema, node.newname if renames else node.relation.relname)
+            walk.touch(Touch(Operation.DEFINE, name, "relation", new=True))
+        return
+    inner = unwrap(node.object)
+    if inner is None:
+        walk.other(Operation.ADMIN if kind in _ADMIN else Operation.DEFINE, kind, node.subname)
+    else:
+        _object(walk, Operation.ADMIN if kind in _ADMIN else Operation.DEFINE, kind, inner)
+    if renames and kind == "schema":
+        walk.other(Operation.DEFINE, kind, node.newname)
+
+
+def _owner(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    named = node.relation if node.HasField("relation") else unwrap(node.object)
+    _object(walk, Operation.GRANT, label(node, "object_type"), named)
+    walk.other(Operation.GRANT, "role", names_of(node.newowner)[0])
+
+
+def _depends(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    kind = label(node, "object_type")
+    if node.HasField("relation"):
+        walk.relation(Operation.DEFINE, node.relation)
+    else:
+        _object(walk, Operation.DEFINE, kind, unwrap(node.object))
+
+
+def _grant(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    kind = label(node, "objtype")
+    if enum(node, "targtype") != "ACL_TARGET_OBJECT":
+        kind = "schema"
+    for item in node.objects:
+        _object(walk, Operation.GRANT, kind, unwrap(item))
+    if not node.objects:
+        walk.other(Operation.GRANT, "database", "?")
+
+
+def _grant_role(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    for item in node.granted_roles:
+        _object(walk, Operation.GRANT, "role", unwrap(item))
+
+
+def _default_privileges(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    schemas = [
+        part
+        for option in map(unwrap, node.options)
+        if option is not None and option.defname == "schemas"
+        for part in names_of(unwrap(option.arg))
+    ]
+    for schema in schemas or ["*"]:
+        walk.other(Operation.GRANT, "schema", schema)
+
+
+def _trigger(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """Later changes of the table call the function in the caller's name, so making a trigger is executing it."""
+    walk.relation(Operation.DEFINE, node.relation)
+    walk.touch(Touch(Operation.EXECUTE, _name(strings_of(node.funcname)), "function"))
+    walk.descend(node, scope, ("relation", "funcname", "args", "columns"))
+
+
+def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """CREATE FUNCTION. Its body runs when it is called; then the caller needs `execute` on it."""
+    walk.touch(Touch(Operation.DEFINE, _name(strings_of(node.funcname)), "function", new=True))
+    walk.descend(node, scope, ("funcname", "sql_body", "options"))
+
+
+def _alter_function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    _object(walk, Operation.DEFINE, "function", node.func)
+
+
+def _define(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH and so on."""
+    del scope
+    parts = strings_of(node.defnames)
+    kind = label(node, "kind")
+    if kind in _FUNCTIONS:
+        walk.touch(Touch(Operation.DEFINE, _name(parts), "function", new=True))
+    else:
+        walk.other(Operation.DEFINE, kind, naming.join(*parts))
+
+
+def _alter_system(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    walk.other(Operation.ADMIN, "setting", node.setstmt.name or "*")
+
+
+def _relations(nodes: Iterable[Message]) -> list[Message]:
+    return [node for node in map(unwrap, nodes) if node is not None]
+
+
+def _maintenance(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """VACUUM, ANALYZE, CLUSTER, REINDEX."""
+    del scope
+    relations = [item.relation for item in _relations(getattr(node, "rels", ()))]
+    if "relation" in node.DESCRIPTOR.fields_by_name and node.HasField("relation"):
+        relations.append(node.relation)
+    for relation in relations:
+        walk.relation(Operation.ADMIN, relation)
+    if not relations:
+        walk.other(Operation.ADMIN, "server", "maintenance")
+
+
+Handler = Callable[["Walk", Any, frozenset[str]], None]
+
+HANDLERS: Final[dict[str, Handler]] = {
+    **dict.fromkeys(DEFINITIONS, _definition),
+    "AlterTableStmt": _alter_table,
+    "AlterTableCmd": _alter_table_cmd,
+    "PartitionCmd": _partition,
+    "DropStmt": _drop,
+    "CommentStmt": _about,
+    "SecLabelStmt": _about,
+    "RenameStmt": _moved,
+    "AlterObjectSchemaStmt": _moved,
+    "AlterOwnerStmt": _owner,
+    "AlterObjectDependsStmt": _depends,
+    "GrantStmt": _grant,
+    "GrantRoleStmt": _grant_role,
+    "AlterDefaultPrivilegesStmt": _default_privileges,
+    "CreateTrigStmt": _trigger,
+    "CreateFunctionStmt": _function,
+    "AlterFunctionStmt": _alter_function,
+    "DefineStmt": _define,
+    "AlterSystemStmt": _alter_system,
+    "VacuumStmt": _maintenance,
+    "ClusterStmt": _maintenance,
+    "ReindexStmt": _maintenance,
+}
