@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation, naming
 from ostiary.sql.model import Name, Touch
-from ostiary.sql.nodes import CREATES, DEFINITIONS, children, enum, label, string_of, strings_of, unwrap
+from ostiary.sql.nodes import CREATES, DEFINITIONS, children, enum, label, string_of, strings_of, tag_of, unwrap
 
 if TYPE_CHECKING:
     from ostiary.sql.walk import Walk
@@ -54,7 +54,9 @@ def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None,
     parts = names_of(node)
     if kind in _OF_A_RELATION:
         parts, kind = parts[:-1], "table"
-    if not parts:
+    if kind == "schema" and parts:
+        walk.touch(Touch(operation, Name(None, parts[-1]), "schema"))
+    elif not parts:
         walk.other(operation, kind, "?")
     elif kind in _RELATIONS:
         walk.touch(Touch(operation, _name(parts), "relation", new))
@@ -69,18 +71,42 @@ def _definition(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     kind = node.DESCRIPTOR.name
     operation, path, field = DEFINITIONS[kind]
     if path:
-        value: Any = getattr(node, field) if field else ""
+        value: Any = getattr(node, field) if field else tag_of(node).lower()
         _named(walk, operation, path, value)
-    for child in children(node):
+    for child in children(node, ("setstmt",)):
         if child.DESCRIPTOR.name != "RangeVar":
             walk.visit(child, scope)
         elif kind != "CompositeTypeStmt":
-            walk.relation(operation, child, new=kind in CREATES)
+            walk.relation(operation, child, new=kind in CREATES and child == getattr(node, field))
+
+
+def _role(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """Roles, and the roles they become members of."""
+    _definition(walk, node, scope)
+    for option in map(unwrap, getattr(node, "options", ())):
+        if option is not None and option.defname == "addroleto":
+            for name in names_of(unwrap(option.arg)):
+                walk.other(Operation.GRANT, "role", name)
+    if node.DESCRIPTOR.name == "ReassignOwnedStmt":
+        walk.other(Operation.GRANT, "role", *names_of(node.newrole))
+
+
+def _schema(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    name = node.schemaname or "".join(names_of(node.authrole))
+    walk.touch(Touch(Operation.DEFINE, Name(None, name), "schema"))
+    walk.descend(node, scope, ("authrole",))
+
+
+def _cast(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """Later casts call the function unseen, so making one is executing it."""
+    _definition(walk, node, scope)
+    if node.HasField("func"):
+        walk.touch(Touch(Operation.EXECUTE, _name(strings_of(node.func.objname)), "function"))
 
 
 def _named(walk: "Walk", operation: Operation, path: str, value: Any) -> None:
     if isinstance(value, str):
-        walk.other(operation, path, value or "?")
+        walk.other(operation, path, value)
     elif isinstance(value, Message):
         walk.other(operation, path, naming.join(*names_of(unwrap(value))))
     elif path == "role":
@@ -119,7 +145,10 @@ def _drop(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     kind = label(node, "remove_type")
     operation = Operation.ADMIN if kind in _ADMIN else Operation.DEFINE
     for item in node.objects:
-        _object(walk, operation, kind, unwrap(item))
+        if kind == "schema":
+            walk.touch(Touch(operation, Name(None, string_of(item)), "contents"))
+        else:
+            _object(walk, operation, kind, unwrap(item))
 
 
 _ADMIN: Final = frozenset(
@@ -152,13 +181,20 @@ def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
             name = Name(schema, node.newname if renames else node.relation.relname)
             walk.touch(Touch(Operation.DEFINE, name, "relation", new=True))
         return
+    if kind == "schema":
+        walk.touch(Touch(Operation.DEFINE, Name(None, node.subname), "contents"))
+        walk.touch(Touch(Operation.DEFINE, Name(None, node.newname), "schema"))
+        return
+    operation = Operation.ADMIN if kind in _ADMIN else Operation.DEFINE
     inner = unwrap(node.object)
     if inner is None:
-        walk.other(Operation.ADMIN if kind in _ADMIN else Operation.DEFINE, kind, node.subname)
-    else:
-        _object(walk, Operation.ADMIN if kind in _ADMIN else Operation.DEFINE, kind, inner)
-    if renames and kind == "schema":
-        walk.other(Operation.DEFINE, kind, node.newname)
+        walk.other(operation, kind, node.subname)
+        return
+    _object(walk, operation, kind, inner)
+    if kind in _FUNCTIONS:
+        name = _name(names_of(inner))
+        name = Name(name.schema, node.newname) if renames else Name(node.newschema, name.name)
+        walk.touch(Touch(operation, name, "function", new=True))
 
 
 def _owner(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -179,13 +215,11 @@ def _depends(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 def _grant(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     del scope
-    kind = label(node, "objtype")
-    if enum(node, "targtype") != "ACL_TARGET_OBJECT":
-        kind = "schema"
     for item in node.objects:
-        _object(walk, Operation.GRANT, kind, unwrap(item))
-    if not node.objects:
-        walk.other(Operation.GRANT, "database", "?")
+        if enum(node, "targtype") == "ACL_TARGET_ALL_IN_SCHEMA":
+            walk.touch(Touch(Operation.GRANT, Name(None, string_of(item)), "contents"))
+        else:
+            _object(walk, Operation.GRANT, label(node, "objtype"), unwrap(item))
 
 
 def _grant_role(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -202,8 +236,10 @@ def _default_privileges(walk: "Walk", node: Message, scope: frozenset[str]) -> N
         if option is not None and option.defname == "schemas"
         for part in names_of(unwrap(option.arg))
     ]
-    for schema in schemas or ["*"]:
-        walk.other(Operation.GRANT, "schema", schema)
+    for schema in schemas:
+        walk.touch(Touch(Operation.GRANT, Name(None, schema), "schema"))
+    if not schemas:
+        walk.other(Operation.GRANT, "database", "*")
 
 
 def _trigger(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -260,6 +296,9 @@ Handler = Callable[["Walk", Any, frozenset[str]], None]
 
 HANDLERS: Final[dict[str, Handler]] = {
     **dict.fromkeys(DEFINITIONS, _definition),
+    **dict.fromkeys(("CreateRoleStmt", "AlterRoleStmt", "ReassignOwnedStmt"), _role),
+    "CreateSchemaStmt": _schema,
+    "CreateCastStmt": _cast,
     "AlterTableStmt": _alter_table,
     "AlterTableCmd": _alter_table_cmd,
     "PartitionCmd": _partition,

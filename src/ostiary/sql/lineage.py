@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 Traced: TypeAlias = tuple[str | None, frozenset[str] | None]
 #: None: not even the number of columns is known.
 Columns: TypeAlias = Sequence[Traced] | None
+#: How a relation's columns are told. A set: which they are is not known, but none depends on more than that.
+ColumnsOf: TypeAlias = Callable[[str | None, str], "Columns | frozenset[str]"]
 
 _SYSTEM: Final = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 _ROUNDS: Final = 20
@@ -119,7 +121,7 @@ class _Item:
 _Level: TypeAlias = tuple[_Item, ...]
 
 
-def trace(query: Query, columns_of: Callable[[str | None, str], Columns]) -> tuple[frozenset[str] | None, ...] | None:
+def trace(query: Query, columns_of: ColumnsOf) -> tuple[frozenset[str] | None, ...] | None:
     """What each column of the result depends on; None when their number is not known.
 
     `columns_of(schema, relation)` gives a relation's columns in order.
@@ -149,7 +151,7 @@ def _renamed(columns: Columns, names: tuple[str, ...]) -> Columns:
 
 
 class _Trace:
-    def __init__(self, columns_of: Callable[[str | None, str], Columns]) -> None:
+    def __init__(self, columns_of: ColumnsOf) -> None:
         self._columns_of = columns_of
 
     def query(self, query: Query, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> Columns:
@@ -203,19 +205,15 @@ class _Trace:
     def _source(self, source: Source, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> _Level:
         match source:
             case Table():
+                schema = source.schema if source.alias == source.relation else None
+                told: Columns | frozenset[str]
                 if source.schema is None and source.relation in ctes:
-                    columns = ctes[source.relation]
+                    told = ctes[source.relation]
                 else:
-                    columns = self._columns_of(source.schema, source.relation)
-                plain = source.alias == source.relation
-                return (
-                    _Item(
-                        source.alias,
-                        source.schema if plain else None,
-                        _renamed(columns, source.columns),
-                        visible=source.visible,
-                    ),
-                )
+                    told = self._columns_of(source.schema, source.relation)
+                if isinstance(told, frozenset):
+                    return (_Item(source.alias, schema, None, told, source.visible),)
+                return (_Item(source.alias, schema, _renamed(told, source.columns), visible=source.visible),)
             case Derived():
                 columns = self.query(source.query, ctes, outer)
                 return (_Item(source.alias, None, _renamed(columns, source.columns)),)

@@ -21,11 +21,15 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One operation on one named thing. Of kind "other" the name is the object's whole path: `role/bob`."""
+    """One operation on one named thing.
+
+    Kinds besides the plain ones: "contents", a schema and everything in it; "cascade", the relations that refer to
+    this one, and those that refer to them; "other", whose name is the object's whole path: `role/bob`.
+    """
 
     operation: Operation
     name: Name
-    kind: Literal["relation", "function", "operator", "other"] = "relation"
+    kind: Literal["relation", "function", "operator", "schema", "contents", "cascade", "other"] = "relation"
     #: It need not exist yet: an unqualified name may come to be in any schema.
     new: bool = False
 
@@ -69,7 +73,7 @@ class FetchCursor:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """SET, RESET or set_config of one setting (lower case). `value` None: not told, or the default."""
+    """SET, RESET or set_config of one setting (lower case). `value`: None is the default, "" one that is not told."""
 
     name: str
     value: str | None

@@ -39,7 +39,6 @@ DEFINITIONS: Final[dict[str, tuple[Operation, str, str]]] = {
     "RefreshMatViewStmt": (Operation.DEFINE, "", "relation"),
     "CreateStatsStmt": (Operation.DEFINE, "statistics", "defnames"),
     "AlterStatsStmt": (Operation.DEFINE, "statistics", "defnames"),
-    "CreateSchemaStmt": (Operation.DEFINE, "schema", "schemaname"),
     "CreateEnumStmt": (Operation.DEFINE, "type", "type_name"),
     "AlterEnumStmt": (Operation.DEFINE, "type", "type_name"),
     "CreateRangeStmt": (Operation.DEFINE, "type", "type_name"),
@@ -63,7 +62,7 @@ DEFINITIONS: Final[dict[str, tuple[Operation, str, str]]] = {
     "DropRoleStmt": (Operation.GRANT, "role", "roles"),
     "DropOwnedStmt": (Operation.GRANT, "role", "roles"),
     "ReassignOwnedStmt": (Operation.GRANT, "role", "roles"),
-    "CreateForeignTableStmt": (Operation.ADMIN, "", "base_stmt"),
+    "CreateForeignTableStmt": (Operation.ADMIN, "foreign-server", "servername"),
     "CreatePLangStmt": (Operation.ADMIN, "language", "plname"),
     "CreateAmStmt": (Operation.ADMIN, "access-method", "amname"),
     "CreateTableSpaceStmt": (Operation.ADMIN, "tablespace", "tablespacename"),
@@ -96,7 +95,7 @@ DEFINITIONS: Final[dict[str, tuple[Operation, str, str]]] = {
     "LoadStmt": (Operation.ADMIN, "server", ""),
     "CheckPointStmt": (Operation.ADMIN, "server", ""),
 }
-#: Definitions that make their relation rather than change one.
+#: Definitions that make the relation in their field rather than change one.
 CREATES: Final = frozenset({"CreateStmt", "ViewStmt", "CreateSeqStmt"})
 
 #: Statements of the session, and the object they are judged on.

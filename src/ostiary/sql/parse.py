@@ -24,12 +24,19 @@ MAX_TEXT: Final = 1 << 20
 MAX_NESTING: Final = 2000
 _OPEN: Final = frozenset({40, 91})
 _CLOSE: Final = frozenset({41, 93})
-_COMMA, _SEMICOLON = 44, 59
-_NO_KEYWORD: Final = 0
-_IDENT_AND_CONSTANTS: Final = frozenset(
-    postgast.pg_query_pb2.Token.Value(name)
-    for name in ("IDENT", "UIDENT", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "PARAM")
-) | {46}  # and the dot
+_SEMICOLON: Final = 59
+
+
+def _tokens(*names: str) -> frozenset[int]:
+    return frozenset(postgast.pg_query_pb2.Token.Value(name) for name in names)
+
+
+#: What nests nothing by itself; 46 is the dot.
+_FLAT: Final = _tokens("IDENT", "UIDENT", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "PARAM") | {46}
+#: Where a chain ends and the next begins; the grammar makes flat lists of AND and OR. 44 is the comma.
+_BETWEEN_CHAINS: Final = _tokens("AND", "OR") | {44}
+#: Chains that go on behind a comma or AND.
+_LONG_CHAINS: Final = _tokens("JOIN", "UNION", "INTERSECT", "EXCEPT", "BETWEEN")
 
 
 def guarded(text: str) -> None:
@@ -48,32 +55,32 @@ def guarded(text: str) -> None:
 
 
 def _nesting(text: str) -> int:
-    """An upper bound of the levels of the tree: chains of operators and keywords, on every open bracket's level."""
-    worst = 0
-    below = 0
-    # Per open bracket: what is below it, operators since the last comma, keywords.
+    """An upper bound of the levels that left-recursive rules make; right recursion is bounded by bison's own stack."""
+    worst = below = chain = longer = 0
+    #: Per open bracket what stands around it.
     stack: list[tuple[int, int, int]] = []
-    operators = keywords = 0
     for token in postgast.scan(text).tokens:
         kind = token.token
-        if kind in _IDENT_AND_CONSTANTS:
+        if kind in _FLAT:
             continue
-        if kind == _COMMA:
-            operators = 0
+        if kind in _BETWEEN_CHAINS:
+            chain = 0
         elif kind in _OPEN:
-            stack.append((below, operators, keywords))
-            below += operators + keywords + 1
-            operators = keywords = 0
+            stack.append((below, chain, longer))
+            below += chain + longer + 1
+            chain = longer = 0
         elif kind in _CLOSE:
             if stack:
-                below, operators, keywords = stack.pop()
+                below, chain, longer = stack.pop()
+                # Of `f(a)` and `(a)` something may go on; one more level is counted for it.
+                chain += 1
         elif kind == _SEMICOLON and not stack:
-            operators = keywords = 0
-        elif token.keyword_kind == _NO_KEYWORD:
-            operators += 1
+            chain = longer = 0
+        elif kind in _LONG_CHAINS:
+            longer += 1
         else:
-            keywords += 1
-        worst = max(worst, below + operators + keywords)
+            chain += 1
+        worst = max(worst, below + chain + longer)
     return worst
 
 

@@ -23,9 +23,10 @@ _ASSIGNMENTS: Final = frozenset({3, 4, 5})
 _PLAIN: Final = frozenset(
     f"PLpgSQL_stmt_{name}"
     for name in (
-        "assert assign block call case close commit dynexecute dynfors execsql exit fetch forc foreach_a fori fors"
-        " getdiag if loop open perform raise return rollback while"
-    ).split()  # noqa: SIM905 - names read better as text
+        *("assert", "assign", "block", "call", "case", "close", "commit", "dynexecute", "dynfors", "execsql", "exit"),
+        *("fetch", "forc", "foreach_a", "fori", "fors", "getdiag", "if", "loop", "open", "perform", "raise", "return"),
+        *("rollback", "while"),
+    )
 )
 _DYNAMIC: Final = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
 _ENDS: Final = frozenset({"PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"})

@@ -73,6 +73,7 @@ class Walk:
         #: Constants in the text decided something: its template is no key for it.
         self.sensitive = False
         self._depth = 0
+        self._column_references = 0
 
     def statement(self, node: Message) -> Statement:
         """Walk a whole statement. Raises UnparsableError."""
@@ -238,7 +239,7 @@ class Walk:
     def _on_insert(self, node: Message, scope: frozenset[str]) -> None:
         scope = self._with(node, scope)
         self.relation(Operation.INSERT, node.relation)
-        if node.HasField("_on_conflict_clause") and enum(node._on_conflict_clause, "action") != "ONCONFLICT_NOTHING":
+        if node.HasField("on_conflict_clause") and enum(node.on_conflict_clause, "action") != "ONCONFLICT_NOTHING":
             self.relation(Operation.UPDATE, node.relation)
             self.relation(Operation.READ, node.relation)
         if node.HasField("returning_clause"):
@@ -254,9 +255,12 @@ class Walk:
     def _change(self, operation: Operation, node: Message, scope: frozenset[str], beside: Iterable[Message]) -> None:
         scope = self._with(node, scope)
         self.relation(operation, node.relation)
-        self.relation(Operation.READ, node.relation)
         self._has_where &= node.HasField("where_clause") and limits(node.where_clause, self._row(node.relation, beside))
+        before = self._column_references
         self.descend(node, scope, ("with_clause", "relation"))
+        if self._column_references > before:
+            # A value or a condition that uses a column tells something of it.
+            self.relation(Operation.READ, node.relation)
 
     def _row(self, relation: Message, beside: Iterable[Message]) -> Row:
         others = [item for item in map(unwrap, beside) if item is not None]
@@ -292,11 +296,14 @@ class Walk:
         for item in map(unwrap, node.relations):
             if item is not None:
                 self.relation(Operation.DELETE, item)
+                if enum(node, "behavior") == "DROP_CASCADE":
+                    self.touch(Touch(Operation.DELETE, Name(item.schemaname or None, item.relname), "cascade"))
 
     # ------------------------------------------------------------ expressions
 
     def _on_column_ref(self, node: Message, scope: frozenset[str]) -> None:
         del scope
+        self._column_references += 1
         if len(node.fields) > 1:
             self._attributes.update(dict.fromkeys(filter(None, [string_of(node.fields[-1])])))
 
@@ -379,7 +386,7 @@ class Walk:
             # A computed name may be any setting's; a computed value may carry data that SHOW gives back.
             self.unknown("set_config()")
             return
-        self._setting(name, constant(value))
+        self._setting(name, constant(value) or "")
 
     def _on_set(self, node: Message, scope: frozenset[str]) -> None:
         del scope
@@ -391,16 +398,14 @@ class Walk:
             self.other(Operation.SESSION, "setting", "*")
             self._effects.append(Setting("*", None))
         else:
-            values = [constant(arg) for arg in node.args]
-            told = (
-                ",".join(value for value in values if value is not None) if node.args and None not in values else None
-            )
-            self._setting(node.name, told, reset=kind in ("VAR_RESET", "VAR_SET_DEFAULT"))
+            default = kind in ("VAR_RESET", "VAR_SET_DEFAULT")
+            told = ",".join(constant(arg) or "" for arg in node.args)
+            self._setting(node.name, None if default else told)
 
-    def _setting(self, name: str, value: str | None, *, reset: bool = False) -> None:
+    def _setting(self, name: str, value: str | None) -> None:
         name = name.lower()
         self._effects.append(Setting(name, value))
-        if name in ROLES and not reset and value != "none":
+        if name in ROLES and value not in (None, "none"):
             self.other(Operation.ADMIN, "role", value or "?")
         else:
             self.other(Operation.SESSION, "setting", name)

@@ -1,44 +1,98 @@
-"""What the target's own catalogue says about names: relations, columns, what views are made of, who inherits from whom.
+"""What the target's own catalogue says about names.
 
-The engine reads it over the session's own connection, so it sees what the session's role sees, and shares it
-with later sessions of the same target through `CatalogCache`. Names are resolved conservatively: an unqualified
-name stands for every relation of that name in any schema, and one that is not known stays unknown (`?.name`),
-which no per-object permit matches.
+Relations and columns, what views are made of, who inherits from whom, functions and operators that are not the
+server's own. The engine reads it over the session's own connection, so it sees what the session's role sees, and
+shares it with later sessions of the same target through `CatalogCache`. Names are resolved conservatively: an
+unqualified name stands for every relation of that name in any schema, so `search_path` need not be followed, and one
+that is not known stays unknown (`?.name`). Temporary relations are each session's own and left out.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
 
-#: One row, one json column. Sizes stay with user relations: system catalogues are resolved by name alone.
-CATALOG_QUERY = """\
+from ostiary.core import Action, Shape, naming
+from ostiary.sql import Memo
+
+#: One row, one json column. Columns stay with user relations: system catalogues are resolved by name alone.
+#: `settled`: asked outside a transaction block, so it shows nothing that may yet be undone.
+#: A view's whole-row reference leaves no column in pg_depend, only `varattno 0` in its rule.
+CATALOG_QUERY: Final = """\
 SELECT pg_catalog.json_build_object(
+ 'settled', pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp(),
  'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind))
    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-   WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p','S']::pg_catalog."char"[])),
+   WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p','S']::pg_catalog."char"[])
+   AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
  'columns', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-     a.attrelid::pg_catalog.int8, a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated))
+     a.attrelid::pg_catalog.int8, a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated)
+     ORDER BY a.attrelid, a.attnum)
    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
    WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
    AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p']::pg_catalog."char"[])
+   AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"
    AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog','information_schema']::pg_catalog.name[])),
  'views', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-     v.ev_class::pg_catalog.int8, v.refobjid::pg_catalog.int8, v.refobjsubid))
-   FROM (SELECT DISTINCT r.ev_class, d.refobjid, d.refobjsubid
+     v.ev_class::pg_catalog.int8, v.refobjid::pg_catalog.int8, v.attnum))
+   FROM (SELECT DISTINCT r.ev_class, d.refobjid,
+       CASE WHEN r.ev_action::pg_catalog.text OPERATOR(pg_catalog.~~) '%:varattno 0 %' THEN 0 ELSE d.refobjsubid END
+       AS attnum
      FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
      AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
      AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
      WHERE d.refobjid OPERATOR(pg_catalog.<>) r.ev_class
      AND r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) v),
+ 'opaque', (SELECT pg_catalog.json_agg(DISTINCT r.ev_class::pg_catalog.int8)
+   FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid,
+     'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid])
+   WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
  'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8))
-   FROM pg_catalog.pg_inherits i))::pg_catalog.text"""
+   FROM pg_catalog.pg_inherits i),
+ 'references', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
+     k.confrelid::pg_catalog.int8, k.conrelid::pg_catalog.int8))
+   FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"),
+ 'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(f.nspname, f.proname, f.own, f.attribute))
+   FROM (SELECT n.nspname, p.proname,
+       pg_catalog.bool_or(NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+         WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+         AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")) AS own,
+       pg_catalog.bool_or(COALESCE(p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1
+         AND t.typtype OPERATOR(pg_catalog.=) ANY (ARRAY['c','p']::pg_catalog."char"[]), false)) AS attribute
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+     LEFT JOIN pg_catalog.pg_type t ON p.pronargs OPERATOR(pg_catalog.>) 0
+       AND t.oid OPERATOR(pg_catalog.=) p.proargtypes[0]
+     WHERE n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog','information_schema']::pg_catalog.name[])
+     GROUP BY 1, 2) f),
+ 'operators', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(n.nspname, o.oprname))
+   FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
+   WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
+   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+     WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
+     AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"))
+ )::pg_catalog.text"""
 
 #: Seconds a catalogue is believed; DDL through the gateway drops it at once.
-MAX_AGE = 60.0
-_MAX_CACHED = 256
+MAX_AGE: Final = 60.0
+#: Seconds that one session has to read an expired one anew, before another tries.
+READING: Final = 10.0
+_MAX_CACHED: Final = 256
+_SYSTEM: Final = ("pg_catalog", "information_schema")
+#: Of the server's own: relations that hold users' data, or the text of their statements.
+REVEALING: Final = frozenset(
+    f"pg_catalog.{name}"
+    for name in (
+        *("pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs", "pg_largeobject"),
+        *("pg_stat_activity", "pg_prepared_statements", "pg_cursors", "pg_authid", "pg_shadow", "pg_user_mapping"),
+        *("pg_user_mappings", "pg_subscription"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,78 +103,114 @@ class Catalog:
     relations: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     #: (oid, attribute number) → column name
     columns: dict[tuple[int, int], str] = field(default_factory=dict)
-    #: oid of a view or child → (oid, attnum) it draws from; attnum 0 is the whole relation
+    #: oid of a view or child → (oid, attnum) it draws from; attnum 0 is any column
     derived: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    #: name → schemas that have a relation of that name
-    schemas: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: name → oids of the relations of that name
+    named: dict[str, tuple[int, ...]] = field(default_factory=dict)
     #: (oid, attribute number) → (type oid, "s" for a generated column else "")
     types: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    #: oid → its attribute numbers in order
+    attributes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: oids of views that call functions of the target's own: what they show cannot be told
+    opaque: frozenset[int] = frozenset()
+    #: parent → children
+    children: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: relation → those with foreign keys to it
+    referring: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: function name → ((schema, not an extension's, may be written as a column), …)
+    functions: dict[str, tuple[tuple[str, bool, bool], ...]] = field(default_factory=dict)
+    #: operator → schemas
+    operators: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    settled: bool = False
 
     @classmethod
     def parse(cls, document: str) -> "Catalog":
         """Build from the cell `CATALOG_QUERY` returns. Raises ValueError when it is something else."""
         try:
-            raw = json.loads(document)
-            relations = {int(oid): (str(s), str(n), str(k)) for oid, s, n, k in raw["relations"] or ()}
-            columns = {(int(oid), int(num)): str(name) for oid, num, name, _, _ in raw["columns"] or ()}
-            types = {(int(oid), int(num)): (int(kind), str(gen)) for oid, num, _, kind, gen in raw["columns"] or ()}
-            derived: dict[int, list[tuple[int, int]]] = {}
-            for view, base, attnum in raw["views"] or ():
-                derived.setdefault(int(view), []).append((int(base), int(attnum)))
-            parents = [(int(child), int(parent)) for child, parent in raw["inherits"] or ()]
+            return cls._build(json.loads(document))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError("the target's catalogue could not be read") from error
-        schemas: dict[str, list[str]] = {}
-        for schema, name, _ in relations.values():
-            schemas.setdefault(name, []).append(schema)
-        numbers = {(oid, name): num for (oid, num), name in columns.items()}
-        for child, parent in parents:
+
+    @classmethod
+    def _build(cls, raw: Any) -> "Catalog":
+        relations = {int(oid): (str(s), str(n), str(k)) for oid, s, n, k in raw["relations"] or ()}
+        columns = {(int(oid), int(num)): str(name) for oid, num, name, _, _ in raw["columns"] or ()}
+        types = {(int(oid), int(num)): (int(kind), str(gen)) for oid, num, _, kind, gen in raw["columns"] or ()}
+        attributes = _grouped(columns)
+        derived = _grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
+        children: dict[int, tuple[int, ...]] = {}
+        for child, parent in raw["inherits"] or ():
+            children[int(parent)] = (*children.get(int(parent), ()), int(child))
             # A child's column is the parent's column of the same name; classification follows it down.
-            for (oid, _), name in columns.items():
-                if oid == child and (parent, name) in numbers:
-                    derived.setdefault(child, []).append((parent, numbers[parent, name]))
+            numbers = {columns[parent, num]: num for num in attributes.get(int(parent), ())}
+            shared = (numbers.get(columns[child, num]) for num in attributes.get(int(child), ()))
+            found = tuple((int(parent), num) for num in shared if num is not None)
+            derived[int(child)] = derived.get(int(child), ()) + found
         return cls(
             relations,
             columns,
-            {oid: tuple(bases) for oid, bases in derived.items()},
-            {name: tuple(found) for name, found in schemas.items()},
+            derived,
+            _grouped((name, oid) for oid, (_, name, _) in relations.items()),
             types,
+            attributes,
+            frozenset(map(int, raw["opaque"] or ())),
+            children,
+            _grouped((int(to), int(by)) for to, by in raw["references"] or ()),
+            _grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
+            _grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
+            bool(raw["settled"]),
         )
 
-    def resolve(self, schema: str | None, name: str) -> tuple[str, ...]:
-        """Every relation the name may stand for: `("public.orders",)`; `("?.orders",)` when none is known."""
-        if schema is not None:
-            return (f"{schema}.{name}",)
-        found = self.schemas.get(name)
-        if not found:
-            return (f"?.{name}",)
-        return tuple(f"{s}.{name}" for s in found)
+    def find(self, schema: str | None, name: str) -> tuple[int, ...]:
+        """Every relation the name may stand for."""
+        found = self.named.get(name, ())
+        return found if schema is None else tuple(oid for oid in found if self.relations[oid][0] == schema)
+
+    def name(self, oid: int) -> str | None:
+        """`public.customers`."""
+        relation = self.relations.get(oid)
+        return None if relation is None else naming.join(*relation[:2])
 
     def column(self, oid: int, attnum: int) -> str | None:
         """`public.customers.email` for a RowDescription's origin; None when the snapshot does not know it."""
         relation = self.relations.get(oid)
         name = self.columns.get((oid, attnum))
-        return None if relation is None or name is None else f"{relation[0]}.{relation[1]}.{name}"
+        return None if relation is None or name is None else naming.join(*relation[:2], name)
 
     def columns_of(
         self, schema: str | None, relation: str, names: tuple[str, ...]
     ) -> list[tuple[str, int, int, int]] | None:
         """(name, oid, attnum, type oid) of COPY's columns; None unless exactly one relation can be meant."""
-        oids = [o for o, (s, n, _) in self.relations.items() if n == relation and schema in (None, s)]
+        oids = self.find(schema, relation)
         if len(oids) != 1:
             return None
-        oid = oids[0]
+        (oid,) = oids
         found = {
-            name: (name, oid, num, self.types[oid, num][0])
-            for (of, num), name in sorted(self.columns.items())
-            if of == oid and (names or not self.types[oid, num][1])
+            self.columns[oid, num]: (self.columns[oid, num], oid, num, self.types[oid, num][0])
+            for num in self.attributes.get(oid, ())
+            if names or not self.types[oid, num][1]
         }
         if any(name not in found for name in names):
             return None
         return [found[name] for name in names] if names else list(found.values())
 
-    def origins(self, oid: int) -> tuple[str, ...]:
-        """Base columns that a view, materialised view or child table draws from, all the way down."""
+    def behind(self, oid: int) -> set[int]:
+        """What a change or a read of a view reaches besides it, all the way down: the relations in its query."""
+        seen: set[int] = set()
+        waiting = [oid]
+        while waiting:
+            at = waiting.pop()
+            if self.relations.get(at, ("", "", ""))[2] == "v":
+                more = {base for base, _ in self.derived.get(at, ())} - seen
+                seen |= more
+                waiting += more
+        return seen
+
+    def origins(self, oid: int) -> tuple[str, ...] | None:
+        """Base columns that a view, materialised view or child table draws from, all the way down.
+
+        None when they cannot be told, because a function of the target's own stands between.
+        """
         seen: set[int] = set()
         found: set[str] = set()
         waiting = [oid]
@@ -129,47 +219,123 @@ class Catalog:
             if at in seen:
                 continue
             seen.add(at)
+            if at in self.opaque:
+                return None
             for base, attnum in self.derived.get(at, ()):
-                if base in self.derived:
-                    waiting.append(base)
-                column = self.column(base, attnum)
-                if column is not None:
-                    found.add(column)
+                waiting.append(base)
+                found.update(self._columns(base, attnum))
         return tuple(sorted(found))
 
-    def is_system(self, oid: int) -> bool:
-        """Columns of the system catalogues: known relations whose columns the snapshot leaves out."""
-        relation = self.relations.get(oid)
-        return relation is not None and relation[0] in ("pg_catalog", "information_schema")
+    def _columns(self, oid: int, attnum: int) -> Iterator[str]:
+        for num in (attnum,) if attnum else self.attributes.get(oid, ()):
+            column = self.column(oid, num)
+            if column is not None:
+                yield column
 
-    def expand(self, relation: str) -> tuple[str, ...]:
-        """A relation and everything that a view of that name draws from, as relation names."""
-        schema, _, name = relation.partition(".")
-        names = {relation}
-        for oid, (s, n, _) in self.relations.items():
-            if s == schema and n == name and oid in self.derived:
-                names.update(origin.rpartition(".")[0] for origin in self.origins(oid))
-        return tuple(sorted(names))
+    def below(self, oid: int) -> Iterator[int]:
+        """Children of a table, and theirs: a read of it shows their rows too."""
+        return _reach(self.children, oid)
+
+    def cascade(self, oid: int) -> Iterator[int]:
+        """Relations with a foreign key to this one, and those with one to them."""
+        return _reach(self.referring, oid)
+
+    def contents(self, schema: str) -> Iterator[str]:
+        """Names of the relations and functions in a schema."""
+        yield from (naming.join(s, name) for s, name, _ in self.relations.values() if s == schema)
+        for name, found in self.functions.items():
+            yield from (naming.join(s, f"{name}()") for s, _, _ in found if s == schema)
+
+    def is_system(self, oid: int) -> bool:
+        """A relation of the server's own; the snapshot leaves their columns out."""
+        relation = self.relations.get(oid)
+        return relation is not None and relation[0] in _SYSTEM
+
+
+def _reach(edges: dict[int, tuple[int, ...]], start: int) -> Iterator[int]:
+    seen = {start}
+    waiting = [*edges.get(start, ())]
+    while waiting:
+        at = waiting.pop()
+        if at not in seen:
+            seen.add(at)
+            waiting += edges.get(at, ())
+            yield at
+
+
+def _grouped(pairs: Any) -> dict[Any, tuple[Any, ...]]:
+    found: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
+
+
+class Snapshot:
+    """A catalogue, when it was read, and what statements came to under it."""
+
+    __slots__ = ("actions", "catalog", "digest", "read_at", "shapes")
+
+    def __init__(self, catalog: Catalog, digest: bytes, read_at: float) -> None:
+        self.catalog = catalog
+        self.digest = digest
+        self.read_at = read_at
+        #: By exact text.
+        self.actions: Memo[Action] = Memo()
+        #: By the text's template.
+        self.shapes: Memo[Shape] = Memo()
+
+    @classmethod
+    def read(cls, document: str, now: float) -> "Snapshot":
+        """From what `CATALOG_QUERY` returned. Raises ValueError."""
+        # Whether it was asked inside a transaction does not make it another catalogue.
+        return cls(Catalog.parse(document), blake2b(document.partition(",")[2].encode()).digest(), now)
 
 
 class CatalogCache:
     """Snapshots by (target, database), shared by the sessions of one process. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, Catalog]] = {}
+        self.clock = clock
+        self._kept: dict[tuple[str, str], Snapshot] = {}
+        self._drops = 0
 
-    def get(self, target: str, database: str) -> Catalog | None:
+    def get(self, target: str, database: str) -> Snapshot | None:
         """A snapshot young enough to be believed."""
         kept = self._kept.get((target, database))
-        return kept[1] if kept is not None and self._clock() - kept[0] < MAX_AGE else None
+        return kept if kept is not None and self.clock() - kept.read_at < MAX_AGE else None
 
-    def put(self, target: str, database: str, catalog: Catalog) -> None:
-        """Keep a snapshot; the oldest goes when there are too many."""
+    def claim(self, target: str, database: str) -> None:
+        """Who asks reads an expired snapshot anew; the others go on with it for a while."""
+        kept = self._kept.get((target, database))
+        if kept is not None:
+            kept.read_at = self.clock() - MAX_AGE + READING
+
+    def put(self, target: str, database: str, snapshot: Snapshot, drops: int) -> Snapshot:
+        """Keep a snapshot asked for when `drops` was the count; gives the one to use from now on.
+
+        One that was overtaken by a change is believed for a second, by its reader only. One equal to what is kept
+        renews it, and what statements came to stays known.
+        """
+        if drops != self._drops:
+            snapshot.read_at = self.clock() - MAX_AGE + 1
+            return snapshot
+        kept = self._kept.get((target, database))
+        if kept is not None and kept.digest == snapshot.digest:
+            kept.read_at = snapshot.read_at
+            return kept
         if len(self._kept) >= _MAX_CACHED:
-            del self._kept[min(self._kept, key=lambda key: self._kept[key][0])]
-        self._kept[target, database] = (self._clock(), catalog)
+            del self._kept[min(self._kept, key=lambda key: self._kept[key].read_at)]
+        self._kept[target, database] = snapshot
+        return snapshot
+
+    @property
+    def drops(self) -> int:
+        """How often definitions changed through this process."""
+        return self._drops
 
     def drop(self, target: str, database: str) -> None:
         """Someone changed definitions."""
-        self._kept.pop((target, database), None)
+        self._drops += 1
+        kept = self._kept.pop((target, database), None)
+        if kept is not None:
+            kept.read_at = float("-inf")

@@ -2,39 +2,42 @@
 
 Sits between the relay, which knows messages, and `sql`, which knows grammar. What the analysis can't resolve
 stays unresolved (`?.name`) or becomes UNKNOWN; nothing is guessed towards "read".
+
+One `Shape` is kept for equal statements under one catalogue, by all sessions that share the catalogue's snapshot. A
+session that sees more than the snapshot (temporary tables, definitions it changed and may yet undo) keeps its own.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from ostiary.core import Access, Action, Operation, Parameter, Shape, Target
-from ostiary.protocols.postgres.catalog import CATALOG_QUERY, Catalog, CatalogCache
+from ostiary.protocols.postgres.bind import Bound, decode
+from ostiary.protocols.postgres.catalog import CATALOG_QUERY, MAX_AGE, REVEALING, Catalog, CatalogCache, Snapshot
+from ostiary.protocols.postgres.resolve import Resolver, summary
 from ostiary.protocols.postgres.results import INERT
 from ostiary.protocols.postgres.rows import DataRows
 from ostiary.sql import (
     Analysis,
+    Deallocate,
     DeclareCursor,
     Execute,
     FetchCursor,
+    Memo,
+    Name,
     Prepare,
+    Setting,
     Statement,
     Touch,
+    template,
 )
 from ostiary.wire.contract import ProtocolError
 
-MAX_NAMES = 4096
-#: Touches that leave the catalogue different, or may.
-_CHANGES = {Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN}
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A decoded Bind."""
-
-    portal: str
-    statement: str
-    parameters: tuple[Parameter, ...]
-    formats: tuple[int, ...]
+MAX_NAMES: Final = 4096
+#: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
+_CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
+_LEAVE_THE_CATALOGUE: Final = ("role/", "server/", "setting/", "pg_catalog.", "pg_temp.")
+_UTF8: Final = frozenset({"UTF8", "UNICODE"})
+_ON: Final = frozenset({"on", "true", "yes", "1"})
 
 
 class Judge:
@@ -44,152 +47,279 @@ class Judge:
         self._target = target
         self._database = database
         self._cache = cache
-        found = cache.get(target.name, database)
-        self.catalog = found or Catalog()
-        #: The snapshot may be wrong: nothing is told apart by it until a new one is read.
-        self.stale = found is None
         self._analyze = analyze
-        #: Everything a name of a prepared statement or cursor has ever stood for: a superset, so never weaker.
-        self._named: dict[str, tuple[Statement, ...]] = {}
+        found = cache.get(target.name, database)
+        #: Definitions changed here since the snapshot was read, or there is none: nothing is told apart by it.
+        self._doubt = found is None
+        #: This session is to read the catalogue anew, for the others too.
+        self._wanted = False
+        #: Definitions changed here may yet be undone by the end of a transaction.
+        self._pending = False
+        self._drops = 0
+        self._snapshot = found or Snapshot(Catalog(), b"", 0.0)
+        #: Everything a name has ever stood for: a superset, so never weaker.
+        self._prepared: dict[str, tuple[Statement, ...]] = {}
+        self._cursors: dict[str, tuple[Statement, ...]] = {}
+        self._temporary: frozenset[str] = frozenset()
         self._settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+        #: The server once reported a setting under which text means something else.
+        self._deviated = False
+        self._actions: Memo[Action] = Memo()
+        self._shapes: Memo[Shape] = Memo()
+        #: Of statements whose meaning hangs on names of this session.
+        self._by_name: Memo[Action] = Memo()
+        self._renew()
 
-    #: The question whose answer `learn` takes.
-    catalog_query = CATALOG_QUERY
+    # ------------------------------------------------------------ the catalogue
+
+    @property
+    def catalog(self) -> Catalog:
+        """The snapshot in use."""
+        return self._snapshot.catalog
+
+    @property
+    def stale(self) -> bool:
+        """The catalogue should be read anew before the next statement is judged."""
+        if self._doubt or self._wanted:
+            return True
+        if self._cache.clock() - self._snapshot.read_at < MAX_AGE:
+            return False
+        newer = None if self._pending else self._cache.get(self._target.name, self._database)
+        if newer is not None:
+            self._use(newer)
+            return False
+        self._cache.claim(self._target.name, self._database)
+        self._wanted = True
+        return True
+
+    @property
+    def catalog_query(self) -> str:
+        """The question whose answer `learn` takes; it is asked now."""
+        self._drops = self._cache.drops
+        return CATALOG_QUERY
+
+    def learn(self, runs: list[bytes]) -> None:
+        """Take a new snapshot from the rows `catalog_query` gave. Raises ProtocolError."""
+        (cell,) = DataRows(b"".join(runs), 1, 1).column(0) or (None,)
+        try:
+            snapshot = Snapshot.read((cell or b"").decode(), self._cache.clock())
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+        if snapshot.catalog.settled:
+            # Asked inside a transaction block it would show others what may be undone, or is long past.
+            snapshot = self._cache.put(self._target.name, self._database, snapshot, self._drops)
+            self._pending = False
+        self._doubt = self._wanted = False
+        self._use(snapshot)
+
+    def doubt(self) -> None:
+        """Definitions are being changed through this session."""
+        self._doubt = self._pending = True
+        self._renew()
+
+    def forget(self) -> None:
+        """Definitions were changed through this session."""
+        self._cache.drop(self._target.name, self._database)
+        self.doubt()
 
     @property
     def stamp(self) -> object:
         """Changes whenever the origin of any column might."""
-        return None if self.stale else self.catalog
+        return None if self._doubt else self._snapshot.catalog
+
+    def _use(self, snapshot: Snapshot) -> None:
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+        self._renew()
+
+    def _renew(self) -> None:
+        """Something that statements hang on has changed."""
+        shared = not (self._doubt or self._temporary or self._deviated)
+        self._actions = self._snapshot.actions if shared else Memo()
+        self._shapes = self._snapshot.shapes if shared else Memo()
+        self._by_name = Memo()
+        self._resolver = Resolver(
+            self._target.name, self._snapshot.catalog, trusted=not self._doubt, temporary=self._temporary
+        )
+
+    # ------------------------------------------------------------ statements
+
+    def statement(self, text: str) -> Action:
+        """The action of a Query's or Parse's text. Raises ValueError with a readable sentence."""
+        action = self._actions.get(text)
+        if action is not None:
+            return action
+        key = template(text)
+        if key is not None:
+            shape = self._shapes.get(key)
+            if shape is not None:
+                action = Action(shape, text)
+                self._actions.put(text, action)
+                return action
+        return self._by_name.get(text) or self._judge(text, key)
+
+    def _judge(self, text: str, key: str | None) -> Action:
+        self._readable(text)
+        analysis = self._analyze(text)
+        parts: list[tuple[Statement, list[Statement]]] = []
+        named = False
+        for statement in analysis.statements:
+            self._settable(statement)
+            inner, by_name = self._inner(statement)
+            named |= by_name
+            parts.append((statement, inner))
+        action = Action(self._shape(parts), text)
+        if named:
+            self._by_name.put(text, action)
+        elif not self._doubt:
+            self._actions.put(text, action)
+            if key is not None and analysis.by_template:
+                self._shapes.put(key, action.shape)
+        return action
+
+    def _shape(self, parts: list[tuple[Statement, list[Statement]]]) -> Shape:
+        resolver = self._resolver
+        expanded = [each for statement, inner in parts for each in (statement, *inner)]
+        accesses: dict[Access, None] = {}
+        sources: set[str] | None = set()
+        for statement in expanded:
+            accesses.update(dict.fromkeys(resolver.accesses(statement)))
+            found = resolver.sources(statement)
+            sources = None if sources is None or found is None else sources | found
+        own = any(access.operation in (Operation.EXECUTE, Operation.UNKNOWN) for access in accesses)
+        changes = any(
+            access.operation in _CHANGES
+            and not access.object[len(self._target.name) + 1 :].startswith(_LEAVE_THE_CATALOGUE)
+            for access in accesses
+        ) or any(s.tag == "COMMIT PREPARED" or (s.ends_transaction and self._pending) for s in expanded)
+        dynamic = any(s.dynamic for s in expanded)
+        barrier = (
+            changes
+            or own
+            or dynamic
+            or any(s.effects or s.temporary or (s.ends_transaction and self._deviated) for s in expanded)
+        )
+        outputs = None
+        alone = len(expanded) == 1 or (len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH"))
+        if sources is not None and alone:
+            outputs = resolver.outputs(expanded[-1])
+        more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
+        return Shape(
+            accesses=tuple(accesses),
+            summary="; ".join(summary(resolver, *part) for part in parts[:4]) + more or "an empty statement",
+            context={
+                "has_where": all(s.has_where for s in expanded),
+                "dynamic": dynamic,
+                "statements": len(parts),
+                "functions": tuple(dict.fromkeys(_written(f.schema, f.name) for s in expanded for f in s.functions)),
+                "barrier": barrier,
+                "changes": changes,
+            },
+            sources=None if sources is None else tuple(sorted(sources)),
+            outputs=outputs,
+        )
+
+    def _readable(self, text: str) -> None:
+        """The text means here what it means to the server."""
+        encoding = self._settings["client_encoding"]
+        if encoding.upper() not in _UTF8 and not text.isascii():
+            raise ValueError(f"text beyond ASCII can't be judged while client_encoding is {encoding}; set it to UTF8")
+        if self._settings["standard_conforming_strings"] != "on" and "\\" in text:
+            raise ValueError("a backslash can't be judged while standard_conforming_strings is off; set it on")
+
+    @staticmethod
+    def _settable(statement: Statement) -> None:
+        """No setting under which later text would mean something else."""
+        for effect in statement.effects:
+            if not isinstance(effect, Setting) or effect.value is None:
+                continue
+            value = effect.value
+            if effect.name == "client_encoding" and value.upper().replace("-", "").replace("_", "") not in _UTF8:
+                raise ValueError("client_encoding must stay UTF8: text in another can't be judged")
+            if effect.name == "standard_conforming_strings" and value.lower() not in _ON:
+                raise ValueError("standard_conforming_strings must stay on: text without it can't be judged")
+
+    def _inner(self, statement: Statement) -> tuple[list[Statement], bool]:
+        """Statements that names in it stand for, and whether it hangs on such names."""
+        found: list[Statement] = []
+        named = False
+        for effect in statement.effects:
+            match effect:
+                case Prepare(name=name, inner=inner):
+                    self._keep(self._prepared, name, inner)
+                    found.append(inner)
+                case DeclareCursor(name=name, inner=inner):
+                    self._keep(self._cursors, name, inner)
+                    found.append(inner)
+                case Execute(name=name):
+                    if name not in self._prepared:
+                        raise ValueError(f'"{name}" was not prepared through this connection')
+                    found += self._prepared[name]
+                case FetchCursor(name=name):
+                    found += self._cursors.get(name, (_UNKNOWN_CURSOR,))
+                case Deallocate() | Setting():
+                    continue
+            named = True
+        if statement.temporary:
+            self._see(statement.temporary)
+            named = True
+        return found, named
+
+    def _keep(self, kept: dict[str, tuple[Statement, ...]], name: str, inner: Statement) -> None:
+        known = kept.get(name, ())
+        if inner in known:
+            return
+        if len(known) >= MAX_NAMES or (not known and len(kept) >= MAX_NAMES):
+            raise ValueError(f"more than {MAX_NAMES} prepared statements or cursors in one session")
+        kept[name] = (*known, inner)
+        self._by_name = Memo()
+
+    def _see(self, names: Iterable[str]) -> None:
+        """Temporary relations of this session; never forgotten, so that a name never means less."""
+        more = self._temporary.union(names)
+        if len(more) > MAX_NAMES:
+            raise ValueError(f"more than {MAX_NAMES} temporary tables in one session")
+        if more != self._temporary:
+            self._temporary = more
+            self._renew()
+
+    def remember_parse(self, name: str, text: str) -> None:
+        """A protocol-level statement: SQL `EXECUTE` shares its namespace. One too many can't be executed by SQL."""
+        if len(self._prepared) < MAX_NAMES or name in self._prepared:
+            for inner in self._analyze(text).statements:
+                self._keep(self._prepared, name, inner)
+
+    def ambiguous(self, name: str) -> bool:
+        """May a statement of this name be another than the last Parse gave it?"""
+        return len(self._prepared.get(name, ())) > 1
+
+    # ------------------------------------------------------------ what else the relay asks
+
+    def origin(self, table_oid: int, attnum: int) -> tuple[str | None, tuple[str, ...]]:
+        """Where a result's column comes from (see results.Origins)."""
+        catalog = self._snapshot.catalog
+        if self._doubt or catalog.origins(table_oid) is None:
+            return None, ()
+        found = self._resolver.origin(table_oid, attnum)
+        if found:
+            return found[0], found[1:]
+        name = catalog.name(table_oid)
+        if catalog.is_system(table_oid) and name not in REVEALING:
+            return f"{self._target.name}/{name}.{attnum}", ()
+        return None, ()
 
     def catalog_columns(
         self, schema: str | None, relation: str, columns: tuple[str, ...]
     ) -> list[tuple[str, int, int, int]] | None:
         """(name, table oid, attnum, type oid) of a relation's columns; None when it can't be told which they are."""
-        return None if self.stale else self.catalog.columns_of(schema, relation, columns)
+        if self._doubt or relation in self._temporary:
+            return None
+        return self._snapshot.catalog.columns_of(schema, relation, columns)
 
-    def ambiguous(self, name: str) -> bool:
-        """May a statement of this name be another than the last Parse gave it?"""
-        return len(self._named.get(name, ())) > 1
-
-    def doubt(self) -> None:
-        """Definitions are being changed through this session."""
-        self.stale = True
-
-    def learn(self, runs: list[bytes]) -> None:
-        """Take a new snapshot from the rows `CATALOG_QUERY` gave. Raises ProtocolError."""
-        (cell,) = DataRows(b"".join(runs), 1, 1).column(0) or (None,)
-        try:
-            self.catalog = Catalog.parse((cell or b"").decode())
-        except ValueError as error:
-            raise ProtocolError(str(error)) from None
-        self._cache.put(self._target.name, self._database, self.catalog)
-        self.stale = False
-
-    def forget(self) -> None:
-        """Definitions were changed through this session."""
-        self._cache.drop(self._target.name, self._database)
-        self.stale = True
-
-    def statement(self, text: str) -> Action:
-        """The action of a Query's or Parse's text. Raises ValueError with a readable sentence."""
-        if self._settings["client_encoding"].upper() != "UTF8" and not text.isascii():
-            raise ValueError(
-                f"text beyond ASCII can't be judged while client_encoding is {self._settings['client_encoding']};"
-                " set it to UTF8"
-            )
-        if self._settings["standard_conforming_strings"] != "on" and "\\" in text:
-            raise ValueError("a backslash can't be judged while standard_conforming_strings is off")
-        analysis = self._analyze(text)
-        accesses: dict[Access, None] = {}
-        sources: dict[str, None] | None = None if self.stale else {}
-        functions: dict[str, None] = {}
-        barrier = dynamic = changes = False
-        for statement in analysis.statements:
-            for each in self._expand(statement):
-                for touch in each.touches:
-                    for access in self._resolve(touch):
-                        accesses[access] = None
-                        if "/?." in access.object:
-                            sources = None
-                        if touch.kind == "relation" and sources is not None:
-                            for name in self.catalog.expand(access.object.partition("/")[2]):
-                                sources[f"{self._target.name}/{name}"] = None
-                functions.update(dict.fromkeys(_dotted(f.schema, f.name) for f in each.functions))
-                dynamic |= each.dynamic
-                if any(t.operation in (Operation.EXECUTE, Operation.UNKNOWN) for t in each.touches):
-                    # A function of the target's own may read anything.
-                    sources = None
-            changes |= any(touch.operation in _CHANGES for touch in statement.touches)
-            barrier |= changes or statement.session is not None or statement.dynamic
-        shape = Shape(
-            accesses=tuple(accesses),
-            summary="; ".join(s.summary for s in analysis.statements[:4]) or "an empty statement",
-            context={
-                "has_where": all(s.has_where for s in analysis.statements),
-                "dynamic": dynamic,
-                "statements": len(analysis.statements),
-                "functions": tuple(functions),
-                "barrier": barrier,
-                "changes": changes,
-            },
-            sources=None if sources is None else tuple(sources),
-        )
-        return Action(shape, text)
-
-    def _expand(self, statement: Statement) -> tuple[Statement, ...]:
-        """A statement and those its name stands for."""
-        match statement.session:
-            case Prepare(name=name, inner=inner) | DeclareCursor(name=name, inner=inner):
-                self._remember(name, inner)
-                return (statement, inner)
-            case Execute(name=name) | FetchCursor(name=name):
-                known = self._named.get(name)
-                if known is None:
-                    raise ValueError(f'"{name}" was not prepared or declared through this connection')
-                return (statement, *known)
-            case _:
-                return (statement,)
-
-    def _remember(self, name: str, inner: Statement) -> None:
-        known = self._named.get(name, ())
-        if len(self._named) >= MAX_NAMES or len(known) >= MAX_NAMES:
-            raise ValueError(f"more than {MAX_NAMES} prepared statements and cursors in one session")
-        if inner not in known:
-            self._named[name] = (*known, inner)
-
-    def remember_parse(self, name: str, text: str) -> None:
-        """A protocol-level statement: SQL `EXECUTE` shares its namespace."""
-        for inner in self._analyze(text).statements:
-            self._remember(name, inner)
-
-    def _resolve(self, touch: Touch) -> tuple[Access, ...]:
-        prefix = f"{self._target.name}/"
-        name = touch.name
-        if touch.kind == "relation":
-            names = self.catalog.resolve(name.schema, name.name)
-            if touch.operation is Operation.DEFINE and names[0].startswith("?."):
-                names = (name.name if name.schema is None else f"{name.schema}.{name.name}",)
-            return tuple(Access(touch.operation, prefix + n) for n in names)
-        return (Access(touch.operation, prefix + _dotted(name.schema, name.name)),)
-
-    def origin(self, table_oid: int, attnum: int) -> tuple[str | None, tuple[str, ...]]:
-        """Where a result's column comes from (see results.Origins)."""
-        if self.stale:
-            return None, ()
-        name = self.catalog.column(table_oid, attnum)
-        prefix = f"{self._target.name}/"
-        if name is not None:
-            return prefix + name, tuple(prefix + o for o in self.catalog.origins(table_oid))
-        if self.catalog.is_system(table_oid):
-            return f"{prefix}pg_catalog.{table_oid}.{attnum}", ()
-        return None, ()
-
-    def bind(self, frame: bytes) -> Bound:
+    @staticmethod
+    def bind(frame: bytes) -> Bound:
         """Decode a Bind message strictly. Raises ProtocolError."""
-        try:
-            return _bind(frame)
-        except (IndexError, UnicodeDecodeError):
-            raise ProtocolError("a Bind message ends too early, or holds a name that is not UTF-8") from None
+        return decode(frame)
 
     @staticmethod
     def with_parameters(action: Action, parameters: tuple[Parameter, ...], types: tuple[int, ...]) -> Action:
@@ -197,19 +327,17 @@ class Judge:
         if not parameters:
             return action
         if len(types) == len(parameters):
-            parameters = tuple(
-                replace(p, type=str(t), inert=t in INERT) for p, t in zip(parameters, types, strict=True)
-            )
-        return replace(action, parameters=parameters)
+            typed = zip(parameters, types, strict=True)
+            parameters = tuple(Parameter(p.value, p.binary, str(oid), oid in INERT) for p, oid in typed)
+        return Action(action.shape, action.text, parameters)
 
     def function_call(self, oid: int) -> Action:
         """A FunctionCall message: it bypasses SQL, so only the function's oid is known."""
-        access = Access(Operation.EXECUTE, f"{self._target.name}/function/{oid}")
-        unknown = Access(Operation.UNKNOWN, f"{self._target.name}/function/{oid}")
+        name = f"{self._target.name}/function/{oid}"
         shape = Shape(
-            (access, unknown),
+            (Access(Operation.EXECUTE, name), Access(Operation.UNKNOWN, name)),
             f"FunctionCall of oid {oid}",
-            {"has_where": True, "dynamic": True, "statements": 1, "functions": (), "barrier": True},
+            {"has_where": True, "dynamic": True, "statements": 1, "functions": (), "barrier": True, "changes": True},
             sources=None,
         )
         return Action(shape, f"FunctionCall {oid}")
@@ -220,47 +348,17 @@ class Judge:
         key = name.decode("ascii", "replace")
         if key in self._settings:
             self._settings[key] = value.decode("ascii", "replace")
+            if self._settings["client_encoding"].upper() not in _UTF8 or (
+                self._settings["standard_conforming_strings"] != "on"
+            ):
+                self._deviated = True
+            if self._deviated:
+                self._renew()
 
 
-def _dotted(schema: str | None, name: str) -> str:
+def _written(schema: str | None, name: str) -> str:
     return name if schema is None else f"{schema}.{name}"
 
 
-def _bind(frame: bytes) -> Bound:
-    end = frame.index(b"\0", 5) if b"\0" in frame[5:] else -1
-    after = frame.find(b"\0", end + 1)
-    if end < 0 or after < 0:
-        raise ProtocolError("a Bind message has no names")
-    portal, statement = frame[5:end].decode(), frame[end + 1 : after].decode()
-    at = after + 1
-    formats, at = _shorts(frame, at)
-    count = _short(frame, at)
-    at += 2
-    if len(formats) not in (0, 1, count):
-        raise ProtocolError("a Bind message has formats that do not fit its parameters")
-    parameters = []
-    for index in range(count):
-        size = int.from_bytes(frame[at : at + 4], "big", signed=True)
-        if at + 4 > len(frame) or size < -1 or at + 4 + max(size, 0) > len(frame):
-            raise ProtocolError("a Bind message ends inside a parameter")
-        at += 4
-        value = None if size == -1 else frame[at : at + size]
-        at += max(size, 0)
-        binary = bool(formats) and (formats[0] if len(formats) == 1 else formats[index]) == 1
-        parameters.append(Parameter(value, binary))
-    results, at = _shorts(frame, at)
-    if at != len(frame):
-        raise ProtocolError("a Bind message has bytes after its end")
-    return Bound(portal, statement, tuple(parameters), results)
-
-
-def _short(frame: bytes, at: int) -> int:
-    if at + 2 > len(frame):
-        raise ProtocolError("a Bind message ends inside a count")
-    return int.from_bytes(frame[at : at + 2], "big")
-
-
-def _shorts(frame: bytes, at: int) -> tuple[tuple[int, ...], int]:
-    count = _short(frame, at)
-    end = at + 2 + 2 * count
-    return tuple(_short(frame, at + 2 + 2 * i) for i in range(count)), end
+#: A cursor that was not declared through this connection: a function's, or a portal of the protocol.
+_UNKNOWN_CURSOR: Final = Statement("FETCH", (Touch(Operation.UNKNOWN, Name(None, "session/cursor"), "other"),))

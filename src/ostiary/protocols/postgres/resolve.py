@@ -1,0 +1,198 @@
+"""Names of an analysis to objects of a target, with a catalogue's help and never by guess.
+
+A name may stand for several things; all of them are meant. One the catalogue does not know is `?.name`. A view stands
+for itself and for the relations in its query.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ostiary.core import Access, Operation, naming
+from ostiary.protocols.postgres.catalog import REVEALING, Catalog
+from ostiary.sql import Columns, Name, Statement, Touch, trace
+from ostiary.sql.builtins import BUILTINS
+
+TEMPORARY = "pg_temp"
+#: Relations are reached through views by these; what changes a view leaves the relations behind it as they are.
+_THROUGH = frozenset({Operation.READ, Operation.INSERT, Operation.UPDATE, Operation.DELETE})
+
+
+class Resolver:
+    """Names as one session means them.
+
+    Args:
+        target: name of the target.
+        catalog: a snapshot.
+        trusted: False when definitions may have changed since, so that nothing is told apart by it.
+        temporary: names of relations that only this session sees.
+    """
+
+    def __init__(self, target: str, catalog: Catalog, *, trusted: bool, temporary: frozenset[str]) -> None:
+        self._prefix = f"{target}/"
+        self._catalog = catalog
+        self._trusted = trusted
+        self._temporary = temporary
+
+    def accesses(self, statement: Statement) -> Iterator[Access]:
+        """Everything the statement does, by object."""
+        for touch in statement.touches:
+            for name in self.objects(touch):
+                yield Access(touch.operation, self._prefix + name)
+            if touch.kind == "relation" and touch.operation in _THROUGH:
+                for oid in self._catalog.find(touch.name.schema, touch.name.name):
+                    for base in sorted(self._catalog.behind(oid)):
+                        name = self._catalog.name(base) or f"{naming.UNRESOLVED}.{base}"
+                        yield Access(touch.operation, self._prefix + name)
+        for name in self._shadowing(statement):
+            yield Access(Operation.EXECUTE, self._prefix + name)
+
+    def objects(self, touch: Touch) -> tuple[str, ...]:
+        """What a touch's name stands for, without the target's prefix."""
+        match touch.kind:
+            case "relation":
+                found = self._relations(touch.name)
+            case "function":
+                found = self._functions(touch.name)
+            case "operator":
+                return (_dotted(touch.name.schema, f"operator {touch.name.name}"),)
+            case "schema":
+                return (naming.join(touch.name.name),)
+            case "contents":
+                return (naming.join(touch.name.name), *self._catalog.contents(touch.name.name))
+            case "cascade":
+                oids = self._catalog.find(touch.name.schema, touch.name.name)
+                found = tuple(
+                    filter(None, (self._catalog.name(by) for oid in oids for by in self._catalog.cascade(oid)))
+                )
+                return found if self._trusted else (*found, _dotted(None, "*"))
+            case "other":
+                return (touch.name.name,)
+        if touch.new and touch.name.schema is None:
+            # Nobody knows in which schema it will come to be.
+            anywhere = _dotted(None, touch.name.name + ("()" if touch.kind == "function" else ""))
+            found = (*found, anywhere) if anywhere not in found else found
+        return found
+
+    def _relations(self, name: Name) -> tuple[str, ...]:
+        if name.schema is not None:
+            return (_dotted(TEMPORARY if _is_temporary(name.schema) else name.schema, name.name),)
+        found = tuple(filter(None, map(self._catalog.name, self._catalog.find(None, name.name))))
+        if name.name in self._temporary:
+            found += (_dotted(TEMPORARY, name.name),)
+        return found or (_dotted(None, name.name),)
+
+    def _functions(self, name: Name) -> tuple[str, ...]:
+        if name.schema is not None:
+            return (_dotted(name.schema, f"{name.name}()"),)
+        found = tuple(_dotted(schema, f"{name.name}()") for schema, _, _ in self._catalog.functions.get(name.name, ()))
+        return found or (_dotted(None, f"{name.name}()"),)
+
+    def _shadowing(self, statement: Statement) -> Iterator[str]:
+        """Functions of the target's own that a call of a built-in, a column or an operator may mean.
+
+        Those of extensions are taken to mean what the built-in means.
+        """
+        functions, operators = self._catalog.functions, self._catalog.operators
+        for name in statement.functions:
+            if name.schema is None and name.name in BUILTINS:
+                if not self._trusted:
+                    yield _dotted(None, f"{name.name}()")
+                yield from (_dotted(s, f"{name.name}()") for s, own, _ in functions.get(name.name, ()) if own)
+        for attribute in statement.attributes:
+            yield from (_dotted(s, f"{attribute}()") for s, _, may_be in functions.get(attribute, ()) if may_be)
+        for operator in statement.operators:
+            yield from (_dotted(schema, f"operator {operator}") for schema in operators.get(operator, ()))
+
+    # ------------------------------------------------------------ what flows out
+
+    def sources(self, statement: Statement) -> set[str] | None:
+        """Relations whose data the statement may show; None when that cannot be told."""
+        if not self._trusted:
+            return None
+        found: set[str] = set()
+        for touch in statement.touches:
+            if touch.operation in (Operation.EXECUTE, Operation.UNKNOWN):
+                # A function of the target's own may read anything.
+                return None
+            if touch.operation is Operation.ADMIN and touch.kind == "function":
+                # The server's files and large objects hold users' data too.
+                return None
+            if touch.kind != "relation" or (touch.new and touch.name.schema is None):
+                continue
+            names = self._relations(touch.name)
+            if any(name.startswith(("?.", f"{TEMPORARY}.")) or name in REVEALING for name in names):
+                return None
+            found.update(self._prefix + name for name in names)
+            oids = self._catalog.find(touch.name.schema, touch.name.name)
+            if not oids:
+                # Made since the catalogue was read: perhaps a view.
+                return None
+            for oid in oids:
+                drawn = self._catalog.origins(oid)
+                if drawn is None:
+                    return None
+                found.update(self._prefix + naming.lineage(column)[-2] for column in drawn)
+                below = map(self._catalog.name, self._catalog.below(oid))
+                found.update(self._prefix + name for name in below if name is not None)
+        return None if any(self._shadowing(statement)) else found
+
+    def outputs(self, statement: Statement) -> tuple[frozenset[str] | None, ...] | None:
+        """What each column of the result depends on; None when not even their number is clear."""
+        if statement.returns is None or self.sources(statement) is None:
+            return None
+        return trace(statement.returns, self._columns)
+
+    def _columns(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
+        catalog = self._catalog
+        if relation in self._temporary or (schema is not None and _is_temporary(schema)):
+            return None
+        oids = catalog.find(schema, relation)
+        if not oids:
+            return None
+        if all(catalog.is_system(oid) for oid in oids):
+            return frozenset(self._prefix + (catalog.name(oid) or "") for oid in oids)
+        listed = [[catalog.columns[oid, num] for num in catalog.attributes.get(oid, ())] for oid in oids]
+        if any(names != listed[0] for names in listed):
+            return None
+        return [
+            (name, frozenset(column for oid in oids for column in self.origin(oid, catalog.attributes[oid][index])))
+            for index, name in enumerate(listed[0])
+        ]
+
+    def origin(self, oid: int, attnum: int) -> tuple[str, ...]:
+        """A column and those it draws from: of a view's query, of the tables below it."""
+        catalog = self._catalog
+        own = catalog.column(oid, attnum)
+        if own is None:
+            return ()
+        name = catalog.columns[oid, attnum]
+        below = (
+            catalog.column(child, number)
+            for child in catalog.below(oid)
+            for number in catalog.attributes.get(child, ())
+            if catalog.columns[child, number] == name
+        )
+        found = (own, *(catalog.origins(oid) or ()), *(column for column in below if column is not None))
+        return tuple(self._prefix + column for column in found)
+
+
+def summary(resolver: Resolver, statement: Statement, inner: Sequence[Statement] = ()) -> str:
+    """A person's sentence: "DELETE without WHERE on public.orders". `inner`: what names in it stand for."""
+    if inner:
+        more = f" or {len(inner) - 1} others" if len(inner) > 1 else ""
+        return f"{statement.tag} of {summary(resolver, inner[-1])}{more}"
+    named: dict[str, None] = {}
+    for touch in statement.touches:
+        if touch.kind == "relation":
+            found = resolver.objects(touch)
+            named[found[0].removeprefix("?.") if len(found) == 1 else touch.name.name] = None
+    without = "" if statement.has_where else " without WHERE"
+    shown = list(named)[:5] + (["…"] if len(named) > 5 else [])
+    return f"{statement.tag}{without}" + (f" on {', '.join(shown)}" if shown else "")
+
+
+def _is_temporary(schema: str) -> bool:
+    return schema == TEMPORARY or schema.startswith("pg_temp_")
+
+
+def _dotted(schema: str | None, name: str) -> str:
+    return f"{naming.UNRESOLVED}.{naming.join(name)}" if schema is None else naming.join(schema, name)
