@@ -492,6 +492,8 @@ class Walk:
                 self.relation(operation, item)
 
     def _on_copy(self, node: Message, scope: frozenset[str]) -> None:
+        # An empty file name is told by nothing from none at all.
+        self.sensitive = True
         if node.HasField("relation"):
             self.relation(Operation.INSERT if node.is_from else Operation.READ, node.relation)
         if node.is_program:
