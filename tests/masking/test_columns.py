@@ -343,6 +343,8 @@ def test_who_may_see_a_class_is_not_stopped_by_a_detector() -> None:
     columns = [column("email", EMAIL), column("note", "orders/public.customers.note")]
     got = run(masking(Detection()), columns, [ADA, ADA], rights=FakeRights({"pii.email"}))
     assert got == [ADA, ADA_PARTIAL]
+    schema = masking(Detection(), classification=(Classification("orders", "public", "pii.email"),))
+    assert run(schema, columns, [ADA, ADA], rights=FakeRights({"pii.email"})) == [ADA, ADA]
     lineage = action(
         "public.customers", outputs=(frozenset({EMAIL}), frozenset({EMAIL, "orders/public.customers.note"}))
     )

@@ -96,7 +96,7 @@ class MaskingConfig:
         for detection in (self.default_detection, *self.detection.values()):
             used = (*used, *detection.transforms.values())
         if Transform.HASH in used and (self.key is None or len(self.key) < 16):
-            raise ValueError("masking: `hash` needs a key of at least 16 bytes; set masking.key to a secret")
+            raise ValueError("masking: `hash` needs a key of at least 16 bytes; set server.masking_key to a secret")
         for entry in self.classification:
             if not entry.data_class:
                 raise ValueError(f'masking: "{entry.object}" of target "{entry.target}" is classified without a class')
