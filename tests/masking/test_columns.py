@@ -236,6 +236,13 @@ def test_memos_are_bounded() -> None:
     what = action("public.customers")
     for number in range(40):
         run(service, [column(f"c{number}", EMAIL)], [ADA], what)
+    letters = "abcdef"
+    classes = masking(classification=tuple(Classification("orders", f"public.customers.{c}", c) for c in letters))
+    for number in range(64):
+        seen = {letter for at, letter in enumerate(letters) if number >> at & 1}
+        run(classes, [column("c")], [ADA], what, FakeRights(seen))
+    ((outline,),) = (known.values() for known in classes._book("orders")._outlines.values())
+    assert len(outline.plans) <= 32
     book = service._book("orders")
     assert len(book._outlines) <= 2048
     assert len(book.outlines(what.shape)) <= 16

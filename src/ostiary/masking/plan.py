@@ -18,6 +18,7 @@ from ostiary.masking.transforms import REDACTED, Cells, Transforms
 
 MAX_SHAPES = 2048
 MAX_COLUMN_LISTS = 16
+MAX_PLANS = 32
 #: Words of a command that count as names in its diagnostics.
 _MAX_WORDS = 256
 _NOTHING: frozenset[str] = frozenset()
@@ -152,6 +153,8 @@ class Book:
         always = any(
             columns[index].kind is ValueKind.TEXT and not is_ascii_safe(columns[index].charset) for index in scanned
         )
+        if len(outline.plans) >= MAX_PLANS:
+            del outline.plans[next(iter(outline.plans))]
         plan = outline.plans[lifted] = Plan(tuple(steps), tuple(scanned), always)
         return plan
 
