@@ -2,6 +2,7 @@
 
 from ostiary.core.action import Access, Action, Operation, Parameter, Shape, Stage
 from ostiary.core.principal import Principal, PrincipalKind, Proof
+from ostiary.core.printable import printable, printable_lines
 from ostiary.core.record import (
     ActionFinished,
     ActionHeld,
@@ -54,4 +55,6 @@ __all__ = [
     "TlsSettings",
     "ValueKind",
     "Verdict",
+    "printable",
+    "printable_lines",
 ]

@@ -1,0 +1,60 @@
+"""The log of every session: what was asked, ruled, done and shown; chained, sealed, and readable again.
+
+`recorder` writes (the gate's port), `verify` tells whether a recording is whole and true, `sessions` and `replay`
+show what it says. `format` and docs/recording.md define the bytes.
+"""
+
+from ostiary.recording.chain import Fsync
+from ostiary.recording.format import DamagedRecording, Entry, NewerFormat, RecordingFailed
+from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
+from ostiary.recording.layout import NoSuchSession, find
+from ostiary.recording.read import read
+from ostiary.recording.recorder import FileRecorder, FileRecording
+from ostiary.recording.replay import Moment, MomentKind, replay
+from ostiary.recording.sessions import (
+    ActionDetail,
+    SessionDetail,
+    SessionFilter,
+    SessionState,
+    SessionSummary,
+    safe,
+    sessions,
+    show,
+    summarize,
+)
+from ostiary.recording.verify import Finding, FindingKind, Heads, State, Verdict, verify, verify_all
+
+__all__ = [
+    "ActionDetail",
+    "DamagedRecording",
+    "Entry",
+    "FileRecorder",
+    "FileRecording",
+    "Finding",
+    "FindingKind",
+    "Fsync",
+    "Heads",
+    "KeyProblem",
+    "Moment",
+    "MomentKind",
+    "NewerFormat",
+    "NoSuchSession",
+    "RecordingFailed",
+    "SessionDetail",
+    "SessionFilter",
+    "SessionState",
+    "SessionSummary",
+    "Signer",
+    "State",
+    "TrustedKeys",
+    "Verdict",
+    "find",
+    "read",
+    "replay",
+    "safe",
+    "sessions",
+    "show",
+    "summarize",
+    "verify",
+    "verify_all",
+]
