@@ -225,6 +225,8 @@ class Replies:
         # What was sent behind the Execute is read by the server during COPY, and a Sync there is ignored.
         first, *behind = self._x.slots
         kept = [other for other in behind if other.expect is not Expect.SYNC]
+        if len(kept) < len(behind):
+            self._x.dirty = self._x.unflushed = True
         self._x.slots.clear()
         self._x.slots.extend([first, *kept])
         self._x.out.append(frame)

@@ -24,6 +24,7 @@ from ostiary.protocols.postgres.state import (
     Slot,
     message,
 )
+from ostiary.protocols.postgres.statements import UnknownStatementError
 from ostiary.sql import UnparsableError
 from ostiary.wire.contract import Ask, Close, Effect, Forward, ForwardAside, ProtocolError
 
@@ -183,6 +184,9 @@ class Requests:
         """The action of a text; one that can't be made out is a refusal, never an exception."""
         try:
             return self._x.judge.statement(text)
+        except UnknownStatementError as error:
+            self.refuse(kind, refuse.missing("26000", str(error)))
+            return None
         except UnparsableError as error:
             self.refuse(kind, refuse.missing("42601", f"refused: {error}"))
             return None
@@ -267,6 +271,8 @@ class Requests:
             if replaced is not None:
                 x.finish(replaced.running, "ok", "not run to its end")
             x.portals[asking.name] = portal
+            if asking.name:
+                x.judge.remember_portal(asking.name, asking.prepared.text)
             x.forward(permit, asking.frame, Slot(Expect.BIND, portal=portal))
         else:
             x.forward(permit, asking.frame, Slot(Expect.FUNCTION_CALL, running))

@@ -40,6 +40,10 @@ _UTF8: Final = frozenset({"UTF8", "UNICODE"})
 _ON: Final = frozenset({"on", "true", "yes", "1"})
 
 
+class UnknownStatementError(ValueError):
+    """EXECUTE of a name that was not prepared through this connection."""
+
+
 class Judge:
     """What one session's statements do. `analyze` raises ValueError for what can't be parsed."""
 
@@ -253,7 +257,7 @@ class Judge:
                     found.append(inner)
                 case Execute(name=name):
                     if name not in self._prepared:
-                        raise ValueError(f'"{name}" was not prepared through this connection')
+                        raise UnknownStatementError(f'prepared statement "{name[:64]}" does not exist')
                     found += self._prepared[name]
                 case FetchCursor(name=name):
                     found += self._cursors.get(name, (_UNKNOWN_CURSOR,))
@@ -288,6 +292,12 @@ class Judge:
         if len(self._prepared) < MAX_NAMES or name in self._prepared:
             for inner in self._analyze(text).statements:
                 self._keep(self._prepared, name, inner)
+
+    def remember_portal(self, name: str, text: str) -> None:
+        """A portal named by Bind: SQL FETCH, MOVE and CLOSE share its namespace. One too many is an unknown cursor."""
+        if len(self._cursors) < MAX_NAMES or name in self._cursors:
+            for inner in self._analyze(text).statements:
+                self._keep(self._cursors, name, inner)
 
     def ambiguous(self, name: str) -> bool:
         """May a statement of this name be another than the last Parse gave it?"""
