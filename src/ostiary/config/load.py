@@ -1,0 +1,195 @@
+"""Reading the file: its shape, then what its sections say of each other. All problems of one reading at once."""
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ostiary.config.document import ConfigError, Document, Place, read
+from ostiary.config.settings import ListenerTls, Settings
+from ostiary.config.shape import CertificatePair, File, Section, detection
+from ostiary.masking import Classification, MaskingConfig, Transform
+
+Problem = tuple[Place, str]
+
+_PLAIN: Final = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "missing": "is missing",
+    "model_type": "must be a mapping",
+    "string_type": "must be text; put it in quotes",
+    "too_short": "must not be empty",
+    "union_tag_not_found": "its `type` is missing",
+}
+
+
+def load(path: Path) -> Settings:
+    """Read and validate. Relative paths in the file are relative to it. Raises ConfigError."""
+    document = read(path)
+    file: File | None = None
+    problems: list[Problem] = []
+    try:
+        file = File.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_problem(document, found) for found in error.errors()]
+    problems += _across(document.data)
+    if file is None or problems:
+        raise ConfigError(_sentences(document, problems))
+    return _settings(path, document, file)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, for editors."""
+    made = File.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Ostiary configuration"}
+
+
+def _settings(path: Path, document: Document, file: File) -> Settings:
+    base = path.absolute().parent
+    server = file.server
+    tls = server.tls
+    pair = ListenerTls(base / tls.cert, base / tls.key) if isinstance(tls, CertificatePair) else ListenerTls()
+    return Settings(
+        url=server.url.rstrip("/"),
+        state=server.state_source(base),
+        recordings=base / server.recordings_path(),
+        recording_key=base / server.recording_key,
+        fsync=server.fsync,
+        node=server.node,
+        tls=pair if tls is not None else None,
+        plaintext_loopback=server.plaintext_loopback,
+        listen={str(name): where for name, where in server.listen.items()},
+        issuers=tuple(issuer.made() for issuer in file.issuers),
+        targets=tuple(target.made(base) for target in file.targets),
+        credentials={target.name: target.credential.made(base) for target in file.targets},
+        policies=base / file.policies,
+        masking_key=server.masking_key.source(base) if server.masking_key is not None else None,
+        approvals={name: approval.made() for name, approval in file.approvals.items()},
+        _masking=partial(
+            MaskingConfig,
+            tuple(Classification(each.target, each.object, each.class_) for each in file.classification),
+            {name: rule.made() for name, rule in file.masking.items()},
+            {each.name: detection(each.detectors) for each in file.targets if each.detectors is not None},
+            detection(file.detectors),
+        ),
+        _places={".".join(map(str, place)): document.where(place) for place in document.lines},
+    )
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def _sentences(document: Document, problems: list[Problem]) -> list[str]:
+    """In the order of the file. Of several about one place only the first: the others follow from it."""
+    first: dict[tuple[Place, str], str] = {}
+    for place, why in problems:
+        known = document.known(place)
+        name = ".".join(map(str, known))
+        rest = ".".join(str(step) for step in place[len(known) :])
+        about = f"{name}: {rest} {why}" if rest and why == _PLAIN["missing"] else f"{name}: {why}"
+        first.setdefault((known, rest), f"{document.where(place)}: {about.removeprefix(': ')}")
+    return [first[key] for key in sorted(first, key=lambda key: document.lines.get(key[0], 0))]
+
+
+def _problem(document: Document, found: ErrorDetails) -> Problem:
+    place, kind, message = found["loc"], found["type"], found["msg"]
+    match kind:
+        case "value_error":
+            return document.known(place), message.removeprefix("Value error, ")
+        case "extra_forbidden":
+            known = sorted(_settings_at(place[:-1]))
+            near = difflib.get_close_matches(str(place[-1]), known, 1)
+            told = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
+            return place, f"no such setting; {told}"
+        case "literal_error" | "enum":
+            return document.known(place), message.replace("Input should be", "must be")
+        case "union_tag_invalid":
+            return (*document.known(place), "type"), f"must be {found['ctx']['expected_tags'].replace(', ', ' or ')}"
+        case "missing":
+            return (*document.known(place), place[-1]), _PLAIN[kind]
+        case _:
+            return document.known(place), _PLAIN.get(kind, message)
+
+
+def _settings_at(place: Place) -> set[str]:
+    """Names of the settings that may stand at a place; tags of unions and names of entries are passed over."""
+    models: list[type[Section]] = [File]
+    for step in place:
+        inner = [
+            model
+            for outer in models
+            for name, info in outer.model_fields.items()
+            if step == (info.alias or name)
+            for model in _models(info.annotation)
+        ]
+        models = inner or models
+    return {info.alias or name for model in models for name, info in model.model_fields.items()}
+
+
+def _models(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    elif get_origin(annotation) in (list, dict, Union, types.UnionType) or hasattr(annotation, "__metadata__"):
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+# ---------------------------------------------------------------- what sections say of each other
+
+
+def _across(data: object) -> Iterator[Problem]:
+    """On the plain data, so that one section with a wrong shape does not hide the rest."""
+    if not isinstance(data, dict):
+        return
+    targets = list(_entries(data, "targets"))
+    names = {each.get("name") for _, each in targets}
+    yield from _doubles("targets", targets, "name")
+    issuers = list(_entries(data, "issuers"))
+    yield from _doubles("issuers", issuers, "name")
+    yield from _doubles("issuers", issuers, "issuer")
+    for index, each in _entries(data, "classification"):
+        wanted = each.get("target")
+        if isinstance(wanted, str) and wanted not in names:
+            yield ("classification", index, "target"), f'no target is called "{wanted}"'
+    yield from _hashes(data, targets)
+
+
+def _entries(data: Mapping[object, Any], name: str) -> Iterator[tuple[int, Mapping[object, Any]]]:
+    found = data.get(name)
+    for index, each in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(each, dict):
+            yield index, each
+
+
+def _doubles(section: str, entries: list[tuple[int, Mapping[object, Any]]], key: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, each in entries:
+        value = each.get(key)
+        if isinstance(value, str):
+            if value in seen:
+                yield (section, index, key), f'another of the {section} has the same {key} "{value}"'
+            seen.add(value)
+
+
+def _hashes(data: Mapping[Any, Any], targets: list[tuple[int, Mapping[object, Any]]]) -> Iterator[Problem]:
+    server = data.get("server")
+    if isinstance(server, dict) and server.get("masking_key") is not None:
+        return
+    why = "`hash` needs a key: set server.masking_key to {env: NAME} or {file: PATH}"
+    rules = data.get("masking")
+    for name, rule in rules.items() if isinstance(rules, dict) else ():
+        if isinstance(rule, dict) and rule.get("transform") == Transform.HASH.value:
+            yield ("masking", name, "transform"), why
+    for place, holder in ((), data), *((("targets", index), each) for index, each in targets):
+        found = holder.get("detectors")
+        for name, wanted in found.items() if isinstance(found, dict) else ():
+            if wanted == Transform.HASH.value:
+                yield (*place, "detectors", name), why

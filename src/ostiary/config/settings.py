@@ -1,0 +1,64 @@
+"""What the rest of the project sees of the configuration file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ostiary.approvals import ApprovalGroup
+from ostiary.core import Secret, Target
+from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
+from ostiary.identity.issuer import OidcIssuer
+from ostiary.masking import MaskingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """The listener's certificate. Both None: one for loopback is made and kept beside the recording key."""
+
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything, typed. Paths are absolute."""
+
+    url: str
+    #: URL of the state store; it may hold a password.
+    state: Secret | SecretSource
+    recordings: Path
+    recording_key: Path
+    fsync: Literal["never", "close", "always"]
+    node: str
+    tls: ListenerTls | None
+    plaintext_loopback: bool
+    #: protocol → (host, port)
+    listen: Mapping[str, tuple[str, int]]
+    issuers: tuple[OidcIssuer, ...]
+    targets: tuple[Target, ...]
+    credentials: Mapping[str, StaticCredential | PostgresRoleCredential]
+    policies: Path
+    masking_key: SecretSource | None
+    approvals: Mapping[str, ApprovalGroup]
+    _masking: Callable[[Secret | None], MaskingConfig]
+    #: Dotted place in the file ("targets.0.credential") → "FILE:LINE".
+    _places: Mapping[str, str] = field(repr=False)
+
+    def masking(self) -> MaskingConfig:
+        """With its key, read now. Raises SecretUnavailable, ValueError for a key that is too short."""
+        key = self.masking_key.read() if self.masking_key is not None else None
+        return self._masking(key)
+
+    def state_url(self) -> str:
+        """The state store's URL, read now. Raises SecretUnavailable."""
+        source = self.state
+        return (source if isinstance(source, Secret) else source.read()).reveal_text()
+
+    def place(self, *steps: str | int) -> str:
+        """`FILE:LINE` of a setting, or of the nearest one around it that stands in the file."""
+        for end in range(len(steps), -1, -1):
+            found = self._places.get(".".join(map(str, steps[:end])))
+            if found is not None:
+                return found
+        raise KeyError(steps)
