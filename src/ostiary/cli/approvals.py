@@ -133,10 +133,10 @@ def _show(found: Approval) -> None:
     }
     for name, value in facts.items():
         if value:
-            out.print(f"  {name:9} {escape(printable(value))}", soft_wrap=True, highlight=False)
-    out.print("  statement", highlight=False)
+            out.print(f"  {name:9} {escape(printable(value))}", soft_wrap=True)
+    out.print("  statement")
     for line in printable_lines(request.text):
-        out.print(f"    [bold]{escape(line)}[/bold]", soft_wrap=True, highlight=False)
+        out.print(f"    [bold]{escape(line)}[/bold]", soft_wrap=True)
     for number, parameter in enumerate(request.parameters, 1):
         shown = "NULL" if parameter is None else printable(parameter)
-        out.print(f"    ${number} = {escape(shown)}", soft_wrap=True, highlight=False)
+        out.print(f"    ${number} = {escape(shown)}", soft_wrap=True)

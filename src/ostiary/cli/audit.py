@@ -1,11 +1,14 @@
 """`ostiary audit verify`."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 
 from ostiary.cli.common import ConfigOption, Context, errors
-from ostiary.cli.output import Exit, Output, OutputOption, err, out, structured
+from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured
 from ostiary.core import printable
 from ostiary.recording import State, Verdict
 
@@ -21,14 +24,24 @@ def build(context: Context) -> typer.Typer:
         """Is the log whole?"""
 
     @group.command()
-    def verify(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    def verify(
+        config: ConfigOption = None,
+        key: Annotated[
+            list[Path] | None,
+            typer.Option("--key", help="Public key to believe, or directory of them; repeatable (default: our own)."),
+        ] = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
         """Check every recording: any changed, missing, reordered or truncated record is found. Exit code 5 then."""
         with errors():
             operations = context.operations(config)
+            if not operations.recordings.exists():
+                fail(f"{operations.recordings}: nothing was recorded there yet", "the gateway makes it when it starts")
+            keys, believed = operations.trusted_keys(key or ())
             with Progress(console=err, transient=True) as progress:
                 task = progress.add_task("verifying", total=None)
                 verdicts = list(
-                    operations.verify(lambda done, total: progress.update(task, completed=done, total=total))
+                    operations.verify(keys, lambda done, total: progress.update(task, completed=done, total=total))
                 )
         bad = [v for v in verdicts if v.state in (State.TAMPERED, State.UNREADABLE)]
         if output is not Output.TABLE:
@@ -38,7 +51,7 @@ def build(context: Context) -> typer.Typer:
                 if verdict.state in _STYLE:
                     _show(verdict)
             counts = ", ".join(f"{n} {s.value}" for s in State if (n := sum(v.state is s for v in verdicts)))
-            out.print(f"{len(verdicts)} files: {counts or 'nothing was recorded'}", highlight=False)
+            out.print(f"{len(verdicts)} files: {counts or 'nothing was recorded'}; believed: {escape(believed)}")
         if bad:
             raise typer.Exit(Exit.TAMPERED)
 
@@ -49,4 +62,4 @@ def _show(verdict: Verdict) -> None:
     style = _STYLE[verdict.state]
     out.print(f"[{style}]{verdict.state.value}[/{style}] {escape(printable(str(verdict.path)))}", soft_wrap=True)
     for finding in verdict.findings:
-        out.print(f"    {escape(printable(finding.message))}", soft_wrap=True, highlight=False)
+        out.print(f"    {escape(printable(finding.message))}", soft_wrap=True)

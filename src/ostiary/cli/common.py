@@ -1,17 +1,22 @@
 """What every group of commands needs: the configuration, and errors as sentences."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
 from ostiary.cli.output import Exit, err, fail
 from ostiary.control import Operations
+from ostiary.core import printable
+from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
+from ostiary.policy import PolicyError
+from ostiary.recording import DamagedRecording, KeyProblem, NewerFormat, NoSuchSession
+from ostiary.store import StoreError
 
 T = TypeVar("T")
 ConfigOption = Annotated[
@@ -43,9 +48,14 @@ class Context:
         try:
             return self._make(path)
         except ValueError as error:
-            for line in str(error).splitlines():
-                err.print(line, soft_wrap=True, markup=False, highlight=False)
-            fail("the configuration can't be used", "mend the lines named above", Exit.USAGE)
+            wrong(str(error).splitlines(), "the configuration can't be used")
+
+
+def wrong(problems: Sequence[str], what: str) -> NoReturn:
+    """Say what is wrong with files, a line each, and end."""
+    for problem in problems:
+        err.print(printable(problem), soft_wrap=True, markup=False)
+    fail(what, f"mend the {'line' if len(problems) == 1 else f'{len(problems)} lines'} named above", Exit.USAGE)
 
 
 @contextmanager
@@ -59,10 +69,28 @@ def errors() -> Iterator[None]:
         fail(str(error), error.hint, Exit.NOT_FOUND)
     except ApprovalError as error:
         fail(str(error), error.hint, Exit.REFUSED)
-    except LookupError as error:
-        fail(str(error.args[0] if error.args else error), "see `ostiary sessions list`", Exit.NOT_FOUND)
-    except (OSError, ValueError, RuntimeError) as error:
+    except NoSuchSession as error:
+        fail(str(error), code=Exit.NOT_FOUND)
+    except PolicyError as error:
+        wrong([str(problem) for problem in error.problems], "the policies can't be used")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), _whose(error))
+    except (
+        SecretUnavailable,
+        StoreError,
+        KeyProblem,
+        DamagedRecording,
+        NewerFormat,
+        ValueError,
+        RuntimeError,
+    ) as error:
         fail(str(error))
+
+
+def _whose(error: OSError) -> str:
+    return "run it as the gateway's user" if isinstance(error, PermissionError) else ""
 
 
 def run(work: Coroutine[object, object, T]) -> T:

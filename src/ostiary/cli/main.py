@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ostiary.cli import approvals, audit, policy, sessions
-from ostiary.cli.common import ConfigOption, Context
-from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured, table
+from ostiary.cli.common import ConfigOption, Context, errors, wrong
+from ostiary.cli.output import Output, OutputOption, fail, out, structured, table
 from ostiary.control import Operations
 
 
@@ -41,6 +42,14 @@ def build(hooks: Hooks) -> typer.Typer:
         pretty_exceptions_enable=False,
         help="An identity-aware gateway: programs reach databases with their own token and never hold a password.",
     )
+    shows_version = typer.Option(
+        "--version", callback=_version(hooks.version), is_eager=True, help="Print the version."
+    )
+
+    @app.callback()
+    def options(version: Annotated[bool, shows_version] = False) -> None:
+        del version
+
     context = Context(hooks.operations)
     app.add_typer(sessions.build(context), name="sessions", help="What was recorded: list, show, replay.")
     app.add_typer(approvals.build(context), name="approvals", help="Held commands: list, show, approve, deny.")
@@ -63,31 +72,25 @@ def build(hooks: Hooks) -> typer.Typer:
     def serve(config: ConfigOption = None) -> None:
         """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
         path = context.path(config)
-        problems = hooks.check(path)
-        if problems:
-            _say(problems)
-        try:
+        _checked(hooks, path)
+        with errors():
             hooks.serve(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            fail(f"the gateway could not start: {error}", "`ostiary check -c …` validates the configuration")
 
     @app.command()
     def check(config: ConfigOption = None) -> None:
         """Validate the configuration and everything it points at."""
         path = context.path(config)
-        problems = hooks.check(path)
-        if problems:
-            _say(problems)
-        out.print(f"{path}: fine")
+        _checked(hooks, path)
+        out.print(f"{escape(str(path))}: fine", soft_wrap=True)
 
     @app.command()
     def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
         """Write a commented starter configuration."""
         try:
             for made in hooks.init(directory):
-                out.print(f"made {made}")
+                out.print(f"made {escape(str(made))}", soft_wrap=True)
         except OSError as error:
-            fail(f"{directory}: {error.strerror}", "choose an empty or new directory")
+            fail(f"{error.filename or directory}: {error.strerror}", "nothing was written; choose another directory")
 
     @app.command()
     def demo(
@@ -95,23 +98,30 @@ def build(hooks: Hooks) -> typer.Typer:
         as_json: Annotated[bool, typer.Option("--json", help="Print what was observed, step by step.")] = False,
     ) -> None:
         """Start everything on loopback with embedded parts, and show the main job."""
-        raise typer.Exit(hooks.demo(once, as_json))
+        try:
+            code = hooks.demo(once, as_json)
+        except RuntimeError as error:
+            fail(str(error), "pip install 'ostiary[demo]'; in a checkout: make demo")
+        raise typer.Exit(code)
 
     @app.command()
     def schema() -> None:
         """Print the JSON Schema of the configuration file."""
         typer.echo(json.dumps(hooks.schema(), indent=2))
 
-    @app.command()
-    def version() -> None:
-        """Print the version."""
-        typer.echo(hooks.version)
-
     return app
 
 
-def _say(problems: list[str]) -> None:
-    for problem in problems:
-        err.print(problem, soft_wrap=True, markup=False, highlight=False)
-    count = len(problems)
-    fail(f"{count} problem{'s' if count > 1 else ''} in the configuration", "mend the lines named above", Exit.USAGE)
+def _checked(hooks: Hooks, path: Path) -> None:
+    problems = hooks.check(path)
+    if problems:
+        wrong(problems, f"{path} can't be used")
+
+
+def _version(version: str) -> Callable[[bool], None]:
+    def show(wanted: bool) -> None:
+        if wanted:
+            typer.echo(version)
+            raise typer.Exit
+
+    return show

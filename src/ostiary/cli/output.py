@@ -1,6 +1,8 @@
 """How things are shown: tables for people, JSON and YAML for programs. Recorded text is hostile: `printable` first."""
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
@@ -15,18 +17,34 @@ from rich.table import Table
 
 from ostiary.core import printable
 
-out = Console()
-err = Console(stderr=True)
+#: Columns of a table that goes into a pipe or a file: lines are kept whole for `grep` and `awk`.
+_PIPE_WIDTH = 1000
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Recorded text is shown as it is: `:key:` is no emoji, numbers are not coloured."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(stderr=stderr, emoji=False, highlight=False, width=width)
+
+
+out = _console()
+err = _console(stderr=True)
 
 
 class Exit(IntEnum):
     """Exit codes, documented in docs/cli.md."""
 
     OK = 0
+    #: It could not be done: a file, the store, the network.
     FAILED = 1
+    #: The command line, the configuration or the policies are wrong.
     USAGE = 2
+    #: Refused: a token, an approval, a policy.
     REFUSED = 3
+    #: No such session, request or target.
     NOT_FOUND = 4
+    #: `audit verify` found a recording that is not what the gateway wrote.
     TAMPERED = 5
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ostiary.cli.common import ConfigOption, Context, errors
-from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured
-from ostiary.core import Operation, Verdict, printable
+from ostiary.cli.common import ConfigOption, Context, errors, wrong
+from ostiary.cli.output import Exit, Output, OutputOption, fail, out, structured
+from ostiary.core import Operation, PrincipalKind, Verdict, printable
 from ostiary.policy import Explanation, Rule
 
 _STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.DENY: "red"}
@@ -28,10 +28,8 @@ def build(context: Context) -> typer.Typer:
         """Validate policies against the schema."""
         with errors():
             problems = context.operations(config).check_policy(path)
-        for problem in problems:
-            err.print(str(problem), soft_wrap=True, markup=False, highlight=False)
         if problems:
-            fail("the policies can't be used; a running gateway keeps those it has", code=Exit.USAGE)
+            wrong(list(map(str, problems)), "the policies can't be used; a running gateway keeps those it has")
         out.print("policies are fine")
 
     @group.command()
@@ -44,7 +42,7 @@ def build(context: Context) -> typer.Typer:
         sql: Annotated[str | None, typer.Option(help="A statement.")] = None,
         operation: Annotated[Operation | None, typer.Option(help="Or one operation …")] = None,
         name: Annotated[str, typer.Option("--object", help="… on one object: public.customers.")] = "",
-        kind: Annotated[str, typer.Option(help="workload or human.")] = "workload",
+        kind: Annotated[PrincipalKind, typer.Option(help="What the principal is.")] = PrincipalKind.WORKLOAD,
         config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
@@ -54,7 +52,10 @@ def build(context: Context) -> typer.Typer:
             where = operations.targets.get(target)
             if where is None:
                 fail(f'no target "{target}"', f"declared: {', '.join(sorted(operations.targets))}", Exit.NOT_FOUND)
-            who = operations.principal(principal, group_names or [], kind)
+            try:
+                who = operations.principal(principal, group_names or [], kind.value)
+            except ValueError as error:
+                fail(str(error), "for example: --principal github:repo:acme/shop:ref:refs/heads/main", Exit.USAGE)
             if (sql is None) == (operation is None):
                 fail("say what to explain", "give either --sql, or --operation and --object", Exit.USAGE)
             if sql is not None:
@@ -79,14 +80,14 @@ def _show(found: Explanation) -> None:
     for finding in found.findings:
         style = _STYLE[finding.verdict]
         what = escape(printable(f"{finding.action} {finding.resource}"))
-        out.print(f"  [{style}]{finding.verdict.value:5}[/{style}] {what}", soft_wrap=True, highlight=False)
+        out.print(f"  [{style}]{finding.verdict.value:5}[/{style}] {what}", soft_wrap=True)
         for rule in (*finding.permits, *finding.forbids):
             mark = "decides" if rule in finding.deciding else "fired"
             approval = f", lifted by {rule.approval}" if rule.approval else ""
             where = f"{rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})"
-            out.print(f"        {escape(printable(where))}", soft_wrap=True, highlight=False)
+            out.print(f"        {escape(printable(where))}", soft_wrap=True)
         if finding.sentence:
-            out.print(f"        {escape(printable(finding.sentence))}", soft_wrap=True, highlight=False)
+            out.print(f"        {escape(printable(finding.sentence))}", soft_wrap=True)
 
 
 def _plain(found: Explanation) -> object:

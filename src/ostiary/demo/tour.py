@@ -1,27 +1,17 @@
 """The tour: what each side saw, step by step. Every step checks what it shows; one that fails ends the demo with 1."""
 
-import asyncio
 import json
-import shutil
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-from rich.console import Console
-from rich.markup import escape
 
-from ostiary.core import Secret, printable
-from ostiary.demo.database import ShopDatabase, shop_database
-from ostiary.demo.gateway import AUDIENCE, DemoGateway, cli, demo_gateway
-from ostiary.identity.local_issuer import LocalIssuer
+from ostiary.demo.gateway import cli
+from ostiary.demo.stage import Stage
 
-_TOKEN_SECONDS = 8 * 3600.0
 _HOLD_SECONDS = 30.0
 #: Ways to empty a table that a look at the text alone would miss.
 UNBOUNDED = (
@@ -43,60 +33,17 @@ class Observed:
     step: str
     title: str
     facts: dict[str, object] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
+    #: Who saw, and what.
+    lines: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, who: str, what: object) -> None:
         """A line: which side, and what it saw."""
-        self.lines.append(f"[dim]{who:>9}[/dim]  {escape(printable(str(what)))}")
+        self.lines.append((who, str(what)))
 
     def expect(self, held: bool, what: str) -> None:
         """Raises StepFailed."""
         if not held:
             raise StepFailed(f"{self.step}: {what}; observed {json.dumps(self.facts, default=str)[:800]}")
-
-
-class _Issuer:
-    """The local issuer on a loop of its own: the tour itself is an ordinary, blocking client."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.issuer = LocalIssuer()
-
-    def __enter__(self) -> LocalIssuer:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.issuer.start(), self._loop).result(10)
-        return self.issuer
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.issuer.close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything the steps use."""
-
-    database: ShopDatabase
-    gateway: DemoGateway
-    shop: Secret
-    report: Secret
-    dba: Secret
-
-    def connect(self, token: Secret) -> "psycopg.Connection[tuple[object, ...]]":
-        """As any program would: a connection string, and the token as its password."""
-        return psycopg.connect(
-            host="127.0.0.1",
-            port=self.gateway.port,
-            dbname="orders",
-            user="whoever",
-            password=token.reveal_text(),
-            sslmode="verify-full",
-            sslrootcert=str(self.gateway.certificate),
-            autocommit=True,
-        )
 
 
 def masked_rows(stage: Stage) -> Observed:
@@ -234,7 +181,7 @@ def replayed(stage: Stage) -> Observed:
             break
     seen.facts = {"sessions": len(listed), "replay": shown}
     for line in shown[:24]:
-        seen.lines.append(escape(line))
+        seen.say("", line)
     approved = any("approved by local:dba-ada" in line for line in shown)
     seen.expect(len(listed) >= 4 and approved, "the recordings do not show what happened")
     return seen
@@ -275,62 +222,6 @@ STEPS: tuple[Callable[[Stage], Observed], ...] = (
 )
 
 
-def main(*, once: bool, as_json: bool) -> int:
-    """Run the tour; returns the exit code."""
-    console = Console(stderr=True)
-    try:
-        with _stage(console) as stage:
-            for number, step in enumerate(STEPS, 1):
-                began = time.monotonic()
-                with console.status(f"step {number} of {len(STEPS)} …"):
-                    seen = step(stage)
-                _report(number, seen, time.monotonic() - began, as_json=as_json)
-            if not once and not as_json:
-                _stay(stage)
-    except StepFailed as error:
-        console.print(f"[red]the demo failed:[/red] {escape(str(error))}", soft_wrap=True)
-        return 1
-    except (RuntimeError, OSError, psycopg.Error) as error:
-        console.print(f"[red]the demo could not run:[/red] {escape(str(error))}", soft_wrap=True)
-        return 1
-    return 0
-
-
-@contextmanager
-def _stage(console: Console) -> Iterator[Stage]:
-    home = Path(tempfile.mkdtemp(prefix="ostiary-demo-gateway-"))
-    try:
-        with console.status("starting PostgreSQL, with a small shop in it …") as status, shop_database() as database:
-            status.update("starting the token issuer and the gateway …")
-            with _Issuer() as issuer, demo_gateway(home, issuer.url, database) as gateway:
-
-                def token(subject: str, *groups: str) -> Secret:
-                    return issuer.mint(subject, AUDIENCE, _TOKEN_SECONDS, groups=list(groups))
-
-                status.stop()
-                yield Stage(
-                    database,
-                    gateway,
-                    token("shop-api", "service/shop-api"),
-                    token("report-job", "service/report-job"),
-                    token("dba-ada", "dba"),
-                )
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _report(number: int, seen: Observed, seconds: float, *, as_json: bool) -> None:
-    if as_json:
-        told = {"step": seen.step, "title": seen.title, "seconds": round(seconds, 3), "observed": seen.facts}
-        sys.stdout.write(json.dumps(told, default=str) + "\n")
-        sys.stdout.flush()
-        return
-    out = Console(soft_wrap=True, highlight=False)
-    out.print(f"\n[bold]{number}. {escape(seen.title)}[/bold] [dim]({seconds:.1f} s)[/dim]")
-    for line in seen.lines:
-        out.print(f"   {line}")
-
-
 def _until(ask: Callable[[], list[dict[str, dict[str, str]]]]) -> list[dict[str, dict[str, str]]]:
     end = time.monotonic() + _HOLD_SECONDS
     while time.monotonic() < end:
@@ -339,32 +230,3 @@ def _until(ask: Callable[[], list[dict[str, dict[str, str]]]]) -> list[dict[str,
             return found
         time.sleep(0.1)
     return []
-
-
-def _stay(stage: Stage) -> None:
-    """Print ready-to-paste lines and wait for Ctrl-C."""
-    home = stage.gateway.home
-    for name, token in (("shop", stage.shop), ("report", stage.report), ("dba", stage.dba)):
-        path = home / f"{name}.token"
-        path.touch(mode=0o600)
-        path.write_bytes(token.reveal())
-    ostiary = f"{sys.executable} -m ostiary"
-    config = f"-c {stage.gateway.config}"
-    where = f"host=127.0.0.1 port={stage.gateway.port} dbname=orders user=shop"
-    tls = f"sslmode=verify-full sslrootcert={stage.gateway.certificate}"
-    out = Console(soft_wrap=True, highlight=False)
-    out.print("\n[bold]It stays up. In another terminal:[/bold]")
-    for line in (
-        f'PGPASSWORD=$(cat {home}/shop.token) psql "{where} {tls}"',
-        "    SELECT * FROM customers LIMIT 5;  DELETE FROM orders;  CREATE TABLE t (a int);",
-        f"{ostiary} approvals list {config}",
-        f"{ostiary} approvals approve CODE --token-file {home}/dba.token {config}",
-        f"{ostiary} sessions list {config}",
-        f"{ostiary} sessions replay SESSION {config}",
-        f"{ostiary} audit verify {config}",
-    ):
-        out.print(f"  {escape(line)}")
-    out.print("\nCtrl-C stops it and removes everything it made.")
-    with suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(3600)

@@ -1,4 +1,4 @@
-"""The gateway's own log: JSON lines on standard error. Tracebacks name places, never the values of variables."""
+"""The log: JSON lines on standard error. Tracebacks name places, never the values of variables."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ import sys
 import structlog
 
 
-def configure() -> None:
+def configure(level: int = logging.INFO) -> None:
     """Set the process up. Secrets have no way into it: their repr hides them, and no frame's locals are printed."""
     structlog.configure(
         processors=[
@@ -15,7 +15,7 @@ def configure() -> None:
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -37,16 +37,17 @@ class Store:
         self.approvals = SqlApprovals(self)
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, *, create: bool = True) -> Self:
         """Open and migrate.
 
         Args:
             url: `sqlite:///absolute/path`, `sqlite:relative/path`, or `postgresql://…`.
+            create: make a SQLite file that is missing; a command beside the gateway leaves that to the gateway.
 
         Raises:
             StoreError: the URL is not understood, the store can't be reached, or its schema is newer than this version.
         """
-        store = cls(_engine(url))
+        store = cls(_engine(url, create=create))
         try:
             async with store.write() as connection:
                 if connection.dialect.name == "postgresql":
@@ -91,10 +92,10 @@ class _translated:  # noqa: N801 - used like a function
         raise StoreError(f"the state store failed ({why})") from error
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, *, create: bool) -> AsyncEngine:
     scheme, colon, rest = url.partition(":")
     if colon and scheme == "sqlite":
-        return _sqlite(_path(rest))
+        return _sqlite(_path(rest), create=create)
     if colon and scheme in {"postgresql", "postgres"}:
         return _postgresql(url)
     raise StoreError(
@@ -110,9 +111,11 @@ def _path(rest: str) -> Path:
     return Path(path).absolute()
 
 
-def _sqlite(path: Path) -> AsyncEngine:
+def _sqlite(path: Path, *, create: bool) -> AsyncEngine:
     try:
         if not path.exists():
+            if not create:
+                raise StoreError(f"the state store {path} is not there: the gateway makes it when it first starts")
             _create(path)
         path.chmod(0o600)
     except (OSError, sqlite3.Error) as error:
