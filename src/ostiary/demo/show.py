@@ -118,7 +118,7 @@ def _print(number: int, seen: Observed, seconds: float) -> None:
     out = _out()
     out.print(Text.assemble("\n", (f"{number}. {seen.title}", "bold"), (f"  {seconds:.1f} s", "dim")))
     lines = Table.grid(padding=(0, 2))
-    lines.add_column(justify="right", style="dim", min_width=10, no_wrap=True)
+    lines.add_column(justify="right", style="dim", min_width=10 if any(who for who, _ in seen.lines) else 2)
     lines.add_column(overflow="fold")
     for who, what in seen.lines:
         lines.add_row(Text(who), Text(printable(what)))
@@ -145,11 +145,9 @@ def _stay(stage: Stage) -> None:
     if shutil.which("psql"):
         client = f'PGPASSWORD=$(cat $D/shop.token) psql "{where} {tls}"'
     else:
-        query = "print(*psycopg.connect(sys.argv[1]).execute(sys.argv[2]), sep=chr(10))"
-        client = (
-            f"PGPASSWORD=$(cat $D/shop.token) {shlex.quote(sys.executable)} -c 'import psycopg, sys; {query}' "
-            f'"{where} {tls}" "SELECT * FROM customers LIMIT 5"'
-        )
+        program = "import psycopg, sys; print(*psycopg.connect(sys.argv[1]).execute(sys.argv[2]), sep=chr(10))"
+        python = f"PGPASSWORD=$(cat $D/shop.token) {shlex.quote(sys.executable)} -c '{program}' "
+        client = python + f'"{where} {tls}" "TABLE customers"'
     out = _out()
     out.print(Text("\nIt stays up. In another terminal (sh, bash, zsh):\n", "bold"))
     for line in (

@@ -190,24 +190,25 @@ def replayed(stage: Stage) -> Observed:
 def tampered(stage: Stage) -> Observed:
     """One byte changed."""
     seen = Observed("tampering", "A recording that was touched is found")
-    before = cli(stage.gateway, "audit", "verify")
+
+    def verify() -> tuple[int, str]:
+        done = cli(stage.gateway, "audit", "verify")
+        return done.returncode, " ".join(done.stdout.replace(f"{stage.gateway.home}/", "").split())
+
+    before = verify()
     listed = json.loads(cli(stage.gateway, "sessions", "list", "-o", "json").stdout)
     victim = Path(next(s["path"] for s in listed if s["state"] == "sealed"))
     original = victim.read_bytes()
     try:
         victim.write_bytes(original.replace(b"local:", b"lxcal:", 1))
-        after = cli(stage.gateway, "audit", "verify")
+        after = verify()
     finally:
         victim.write_bytes(original)
-    seen.facts = {
-        "before": [before.returncode, before.stdout.strip()],
-        "after": [after.returncode, after.stdout.strip()],
-        "changed": victim.name,
-    }
-    seen.say("auditor", f"ostiary audit verify  →  {before.stdout.strip()}")
+    seen.facts = {"before": before, "after": after, "changed": victim.name}
+    seen.say("auditor", f"ostiary audit verify  →  {before[1]}")
     seen.say("intruder", f"changes one byte of {victim.name}")
-    seen.say("auditor", f"ostiary audit verify  →  {' '.join(after.stdout.split())}")
-    seen.expect(before.returncode == 0 and after.returncode == 5, "the change was not found")
+    seen.say("auditor", f"ostiary audit verify  →  {after[1]}")
+    seen.expect(before[0] == 0 and after[0] == 5, "the change was not found")
     return seen
 
 
