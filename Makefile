@@ -3,7 +3,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check format clean
+.PHONY: help test check format clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -12,9 +12,6 @@ $(STAMP): pyproject.toml
 	@echo "installing Python packages into .venv (once)…"
 	@$(PY) -m pip install -q -e '.[dev,demo]'
 	@touch $@
-
-demo: $(STAMP) ## start everything on loopback and show the main job (ONCE=1: stop after the tour)
-	@$(PY) -m ostiary demo $(if $(ONCE),--once)
 
 .PHONY: servers
 servers: # Debian's servers for the tests, when root on Debian

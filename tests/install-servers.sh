@@ -2,6 +2,10 @@
 # Installs the real servers that the tests and the benchmarks drive, when this is Debian and we are root; otherwise says
 # what is missing. postgresql-15 brings pgbench; pgbouncer is what the benchmarks compare with.
 set -eu
+if [ ! -d tests/real/node_modules ] && command -v npm >/dev/null; then
+    echo "installing node-postgres for the tests (npm)…"
+    npm ci --prefix tests/real --silent --no-audit --no-fund || echo "npm failed: node-postgres is skipped by name" >&2
+fi
 missing=""
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
 [ -x /usr/lib/postgresql/15/bin/psql ] || missing="$missing postgresql-client-15"
