@@ -135,6 +135,19 @@ def _alter_table_cmd(walk: "Walk", node: Message, scope: frozenset[str]) -> None
             walk.visit(child, scope)
 
 
+def _refresh(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    _definition(walk, node, scope)
+    walk.touch(Touch(Operation.READ, Name(node.relation.schemaname or None, node.relation.relname), "query"))
+
+
+def _constraint(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """A foreign key puts triggers on the table it refers to, and tells what is in it."""
+    if node.HasField("pktable"):
+        walk.relation(Operation.DEFINE, node.pktable)
+        walk.relation(Operation.READ, node.pktable)
+    walk.descend(node, scope, ("pktable",))
+
+
 def _partition(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     walk.relation(Operation.DEFINE, node.name)
     walk.descend(node, scope, ("name",))
@@ -301,6 +314,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "CreateCastStmt": _cast,
     "AlterTableStmt": _alter_table,
     "AlterTableCmd": _alter_table_cmd,
+    "RefreshMatViewStmt": _refresh,
+    "Constraint": _constraint,
     "PartitionCmd": _partition,
     "DropStmt": _drop,
     "CommentStmt": _about,

@@ -24,12 +24,13 @@ class Touch:
     """One operation on one named thing.
 
     Kinds besides the plain ones: "contents", a schema and everything in it; "cascade", the relations that refer to
-    this one, and those that refer to them; "other", whose name is the object's whole path: `role/bob`.
+    this one, and those that refer to them; "query", the relations in a view's query; "other", whose name is the
+    object's whole path: `role/bob`.
     """
 
     operation: Operation
     name: Name
-    kind: Literal["relation", "function", "operator", "schema", "contents", "cascade", "other"] = "relation"
+    kind: Literal["relation", "function", "operator", "schema", "contents", "cascade", "query", "other"] = "relation"
     #: It need not exist yet: an unqualified name may come to be in any schema.
     new: bool = False
 

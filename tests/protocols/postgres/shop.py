@@ -2,7 +2,7 @@
 
 import json
 
-from ostiary.core import Target
+from ostiary.core import Target, naming
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.sql import analyze
@@ -58,7 +58,11 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
             ],
             "opaque": [oid("v_refunds")],
             "inherits": [[oid("events_1"), oid("events")]],
-            "references": [[oid("customers"), oid("orders")], [oid("orders"), oid("events")]],
+            "references": [
+                [oid("customers"), oid("orders")],
+                [oid("orders"), oid("events")],
+                [oid("orders"), oid("events_1")],
+            ],
             "functions": [
                 ["public", "refund", True, False],
                 ["public", "full_name", True, True],
@@ -69,6 +73,11 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
             "operators": [["public", "==="]],
         }
     )
+
+
+def named(schema: str, relation: str) -> str:
+    """As objects are written."""
+    return naming.join(schema, relation)
 
 
 def row(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """The Bind message, decoded strictly (Message Formats, Bind)."""
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ostiary.core import Parameter
 from ostiary.wire.contract import ProtocolError
@@ -10,8 +10,7 @@ _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!i")
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A decoded Bind."""
 
     portal: str

@@ -103,7 +103,7 @@ class Catalog:
     relations: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     #: (oid, attribute number) → column name
     columns: dict[tuple[int, int], str] = field(default_factory=dict)
-    #: oid of a view or child → (oid, attnum) it draws from; attnum 0 is any column
+    #: oid of a view or materialised view → (oid, attnum) it draws from; attnum 0 is any column
     derived: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     #: name → oids of the relations of that name
     named: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -115,6 +115,8 @@ class Catalog:
     opaque: frozenset[int] = frozenset()
     #: parent → children
     children: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: child → parents
+    parents: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: relation → those with foreign keys to it
     referring: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: function name → ((schema, not an extension's, may be written as a column), …)
@@ -138,14 +140,6 @@ class Catalog:
         types = {(int(oid), int(num)): (int(kind), str(gen)) for oid, num, _, kind, gen in raw["columns"] or ()}
         attributes = _grouped(columns)
         derived = _grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
-        children: dict[int, tuple[int, ...]] = {}
-        for child, parent in raw["inherits"] or ():
-            children[int(parent)] = (*children.get(int(parent), ()), int(child))
-            # A child's column is the parent's column of the same name; classification follows it down.
-            numbers = {columns[parent, num]: num for num in attributes.get(int(parent), ())}
-            shared = (numbers.get(columns[child, num]) for num in attributes.get(int(child), ()))
-            found = tuple((int(parent), num) for num in shared if num is not None)
-            derived[int(child)] = derived.get(int(child), ()) + found
         return cls(
             relations,
             columns,
@@ -154,7 +148,8 @@ class Catalog:
             types,
             attributes,
             frozenset(map(int, raw["opaque"] or ())),
-            children,
+            _grouped((int(parent), int(child)) for child, parent in raw["inherits"] or ()),
+            _grouped((int(child), int(parent)) for child, parent in raw["inherits"] or ()),
             _grouped((int(to), int(by)) for to, by in raw["references"] or ()),
             _grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
             _grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
@@ -194,20 +189,18 @@ class Catalog:
             return None
         return [found[name] for name in names] if names else list(found.values())
 
-    def behind(self, oid: int) -> set[int]:
-        """What a change or a read of a view reaches besides it, all the way down: the relations in its query."""
+    def behind(self, oid: int, *, stored: bool = False) -> set[int]:
+        """Relations in a view's query, all the way down; in a materialised view's only with `stored`."""
         seen: set[int] = set()
-        waiting = [oid]
+        waiting = [oid] if stored or self.relations[oid][2] == "v" else []
         while waiting:
-            at = waiting.pop()
-            if self.relations.get(at, ("", "", ""))[2] == "v":
-                more = {base for base, _ in self.derived.get(at, ())} - seen
-                seen |= more
-                waiting += more
+            bases = {base for base, _ in self.derived.get(waiting.pop(), ())} - seen
+            seen |= bases
+            waiting += (base for base in bases if self.relations.get(base, ("", "", ""))[2] == "v")
         return seen
 
     def origins(self, oid: int) -> tuple[str, ...] | None:
-        """Base columns that a view, materialised view or child table draws from, all the way down.
+        """Base columns that a view or materialised view draws from, all the way down.
 
         None when they cannot be told, because a function of the target's own stands between.
         """
@@ -223,18 +216,26 @@ class Catalog:
                 return None
             for base, attnum in self.derived.get(at, ()):
                 waiting.append(base)
-                found.update(self._columns(base, attnum))
+                for number in (attnum,) if attnum else self.attributes.get(base, ()):
+                    found.update(self.kin(base, number))
         return tuple(sorted(found))
 
-    def _columns(self, oid: int, attnum: int) -> Iterator[str]:
-        for num in (attnum,) if attnum else self.attributes.get(oid, ()):
-            column = self.column(oid, num)
-            if column is not None:
-                yield column
+    def kin(self, oid: int, attnum: int) -> Iterator[str]:
+        """A column and those of the same name in the tables above and below: classification follows both ways."""
+        own = self.column(oid, attnum)
+        if own is None:
+            return
+        yield own
+        name = self.columns[oid, attnum]
+        for relative in self.family(oid):
+            for number in self.attributes.get(relative, ()):
+                if self.columns[relative, number] == name:
+                    yield naming.join(*self.relations[relative][:2], name)
 
-    def below(self, oid: int) -> Iterator[int]:
-        """Children of a table, and theirs: a read of it shows their rows too."""
-        return _reach(self.children, oid)
+    def family(self, oid: int) -> Iterator[int]:
+        """Tables that inherit from this one or that it inherits from, all the way."""
+        yield from _reach(self.children, oid)
+        yield from _reach(self.parents, oid)
 
     def cascade(self, oid: int) -> Iterator[int]:
         """Relations with a foreign key to this one, and those with one to them."""

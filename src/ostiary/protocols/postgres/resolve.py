@@ -38,10 +38,8 @@ class Resolver:
             for name in self.objects(touch):
                 yield Access(touch.operation, self._prefix + name)
             if touch.kind == "relation" and touch.operation in _THROUGH:
-                for oid in self._catalog.find(touch.name.schema, touch.name.name):
-                    for base in sorted(self._catalog.behind(oid)):
-                        name = self._catalog.name(base) or f"{naming.UNRESOLVED}.{base}"
-                        yield Access(touch.operation, self._prefix + name)
+                for name in self._behind(touch.name):
+                    yield Access(touch.operation, self._prefix + name)
         for name in self._shadowing(statement):
             yield Access(Operation.EXECUTE, self._prefix + name)
 
@@ -64,6 +62,8 @@ class Resolver:
                     filter(None, (self._catalog.name(by) for oid in oids for by in self._catalog.cascade(oid)))
                 )
                 return found if self._trusted else (*found, _dotted(None, "*"))
+            case "query":
+                return tuple(self._behind(touch.name, stored=True))
             case "other":
                 return (touch.name.name,)
         if touch.new and touch.name.schema is None:
@@ -71,6 +71,11 @@ class Resolver:
             anywhere = _dotted(None, touch.name.name + ("()" if touch.kind == "function" else ""))
             found = (*found, anywhere) if anywhere not in found else found
         return found
+
+    def _behind(self, name: Name, *, stored: bool = False) -> Iterator[str]:
+        for oid in self._catalog.find(name.schema, name.name):
+            for base in sorted(self._catalog.behind(oid, stored=stored)):
+                yield self._catalog.name(base) or _dotted(None, str(base))
 
     def _relations(self, name: Name) -> tuple[str, ...]:
         if name.schema is not None:
@@ -131,8 +136,8 @@ class Resolver:
                 if drawn is None:
                     return None
                 found.update(self._prefix + naming.lineage(column)[-2] for column in drawn)
-                below = map(self._catalog.name, self._catalog.below(oid))
-                found.update(self._prefix + name for name in below if name is not None)
+                family = map(self._catalog.name, self._catalog.family(oid))
+                found.update(self._prefix + name for name in family if name is not None)
         return None if any(self._shadowing(statement)) else found
 
     def outputs(self, statement: Statement) -> tuple[frozenset[str] | None, ...] | None:
@@ -159,19 +164,8 @@ class Resolver:
         ]
 
     def origin(self, oid: int, attnum: int) -> tuple[str, ...]:
-        """A column and those it draws from: of a view's query, of the tables below it."""
-        catalog = self._catalog
-        own = catalog.column(oid, attnum)
-        if own is None:
-            return ()
-        name = catalog.columns[oid, attnum]
-        below = (
-            catalog.column(child, number)
-            for child in catalog.below(oid)
-            for number in catalog.attributes.get(child, ())
-            if catalog.columns[child, number] == name
-        )
-        found = (own, *(catalog.origins(oid) or ()), *(column for column in below if column is not None))
+        """A column, those it is kin to, and those a view draws from."""
+        found = dict.fromkeys((*self._catalog.kin(oid, attnum), *(self._catalog.origins(oid) or ())))
         return tuple(self._prefix + column for column in found)
 
 
