@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import yaml
 
 from ostiary.core import Action
@@ -84,7 +85,7 @@ def made(server: PostgresServer, *, keys: bool = False) -> Iterator[psycopg.Conn
                 connection.execute(SCHEMA.encode())
                 if keys:
                     connection.execute(KEYS.encode())
-                connection.execute("SET statement_timeout = '5s'")
+                connection.execute("SET statement_timeout = '300ms'; SET jit = off")
                 yield connection
         finally:
             admin.execute("DROP DATABASE oracle WITH (FORCE)")
@@ -128,7 +129,7 @@ def statements() -> Iterator[str]:
             yield case["sql"]
     for case in yaml.safe_load((Path(__file__).parents[1] / "corpus" / "lineage.yaml").read_text()):
         yield case["sql"]
-    yield from itertools.islice(Grammar(random.Random(7)), 1500)
+    yield from itertools.islice(Grammar(random.Random(7)), 600)
 
 
 class Grammar:
@@ -253,6 +254,7 @@ def check_canaries(action: Action, rows: list[tuple[Any, ...]]) -> None:
                     assert f"shop/{column}" in output, (action.text, canary, output)
 
 
+@pytest.mark.timeout(240)
 def test_locks_and_canaries(postgres: PostgresServer) -> None:
     """Statements that run lock nothing and show nothing beyond what they were judged for."""
     ran = shown = 0
@@ -281,8 +283,8 @@ def test_locks_and_canaries(postgres: PostgresServer) -> None:
             check_canaries(action, rows)
             if action.shape.context["statements"] == 1 and "TEMP" in text:
                 judge = shop.judge(text=document)
-    assert ran > 1000, ran
-    assert shown > 600, shown
+    assert ran > 600, ran
+    assert shown > 300, shown
 
 
 def test_builtins_are_the_servers_own(postgres15: PostgresServer, postgres18: PostgresServer) -> None:

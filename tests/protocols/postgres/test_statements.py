@@ -228,8 +228,23 @@ def test_protocol_statements_can_be_executed_by_sql() -> None:
     assert "delete public.orders" in accesses(shop.statement("EXECUTE s1"))
     assert accesses(shop.statement("FETCH 1 FROM s1")) == ["session session/cursor", "unknown session/cursor"]
     assert not shop.ambiguous("s1")
-    with pytest.raises(ValueError, match='"other" was not prepared'):
+    with pytest.raises(ValueError, match='"other" does not exist'):
         shop.statement("EXECUTE other")
+
+
+def test_a_name_may_stand_for_a_name() -> None:
+    """An EXECUTE that was itself prepared, or bound to a portal, is judged for what it runs in the end."""
+    shop = judge()
+    shop.statement("PREPARE p AS DELETE FROM orders")
+    shop.remember_parse("q", "EXECUTE p")
+    shop.remember_parse("r", "EXECUTE q; EXECUTE r")
+    shop.remember_portal("c", "EXECUTE r")
+    for text in ("EXECUTE q", "EXECUTE r", "FETCH 1 FROM c"):
+        action = shop.statement(text)
+        assert "delete public.orders" in accesses(action)
+        assert action.shape.context["has_where"] is False
+    shop.remember_parse("s", "EXECUTE never_prepared")
+    assert "unknown session/cursor" in accesses(shop.statement("EXECUTE s"))
 
 
 def test_names_are_bounded() -> None:
@@ -238,7 +253,7 @@ def test_names_are_bounded() -> None:
     for number in range(MAX_NAMES):
         shop.remember_parse(f"s{number}", "SELECT 1")
     shop.remember_parse("more", "SELECT 1")
-    with pytest.raises(ValueError, match="was not prepared"):
+    with pytest.raises(ValueError, match="does not exist"):
         shop.statement("EXECUTE more")
     with pytest.raises(ValueError, match="more than"):
         shop.statement("PREPARE more AS SELECT 1")

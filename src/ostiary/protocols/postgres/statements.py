@@ -258,9 +258,9 @@ class Judge:
                 case Execute(name=name):
                     if name not in self._prepared:
                         raise UnknownStatementError(f'prepared statement "{name[:64]}" does not exist')
-                    found += self._prepared[name]
+                    found += self._deep(self._prepared[name])
                 case FetchCursor(name=name):
-                    found += self._cursors.get(name, (_UNKNOWN_CURSOR,))
+                    found += self._deep(self._cursors.get(name, (_UNKNOWN_CURSOR,)))
                 case Deallocate() | Setting():
                     continue
             named = True
@@ -268,6 +268,22 @@ class Judge:
             self._see(statement.temporary)
             named = True
         return found, named
+
+    def _deep(self, statements: Iterable[Statement]) -> Iterable[Statement]:
+        """With those that names in them stand for in turn: the protocol can prepare an EXECUTE."""
+        found: dict[Statement, None] = {}
+        waiting = list(statements)
+        while waiting:
+            at = waiting.pop()
+            if at in found:
+                continue
+            found[at] = None
+            for effect in at.effects:
+                if isinstance(effect, Execute):
+                    waiting += self._prepared.get(effect.name, (_UNKNOWN_CURSOR,))
+                elif isinstance(effect, FetchCursor):
+                    waiting += self._cursors.get(effect.name, (_UNKNOWN_CURSOR,))
+        return found
 
     def _keep(self, kept: dict[str, tuple[Statement, ...]], name: str, inner: Statement) -> None:
         known = kept.get(name, ())
