@@ -9,7 +9,9 @@ import unicodedata
 from typing import Final
 
 #: Letters and marks that Unicode calls printable and that draw nothing: fillers, joiners, variation selectors.
-_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00013441\U00013442\U00016fe4\U0001d159"
+) | frozenset(
     chr(code)
     for first, last in ((0xFE00, 0xFE0F), (0x180B, 0x180F), (0xE0100, 0xE01EF))
     for code in range(first, last + 1)

@@ -104,6 +104,11 @@ class Chain:
         """True once the file is broken or sealed."""
         return bool(self._stopped)
 
+    @property
+    def released(self) -> bool:
+        """True once the file is no longer the chain's."""
+        return self._fd < 0
+
     def add(self, *bodies: Body) -> None:
         """Chain these lines for the next `push`: all, or none when this raises."""
         if self._stopped:

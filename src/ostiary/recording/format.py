@@ -175,7 +175,10 @@ _encode: Final = msgspec.json.Encoder(enc_hook=_plain).encode
 
 def content(seq: int, time: float, body: Body) -> bytes:
     """The part of a line that is hashed. Raises RecordingFailed when the record can't be written in any length."""
-    encoded = _encode(body)
+    try:
+        encoded = _encode(body)
+    except UnicodeEncodeError:
+        raise RecordingFailed(f"a record of kind {KINDS[type(body)]} holds text that is not Unicode") from None
     tail = b""
     if len(encoded) > MAX_TEXT:
         encoded, tail = _fit(body)
@@ -185,7 +188,9 @@ def content(seq: int, time: float, body: Body) -> bytes:
 def _fit(body: Body) -> tuple[bytes, bytes]:
     for limit in _TEXT_LIMITS:
         cuts: list[Cut] = []
-        fields = {f.name: _shorten(getattr(body, f.name), f.name, limit, cuts) for f in dataclasses.fields(body)}
+        # Else whoever sends enough parameters could choose how little of the statement is kept.
+        limits = {f.name: MAX_TEXT if f.name == "text" else limit for f in dataclasses.fields(body)}
+        fields = {name: _shorten(getattr(body, name), name, most, cuts) for name, most in limits.items()}
         encoded = _encode(fields)
         tail = b',"cut":%b' % _encode(cuts) if cuts else b""
         if len(encoded) + len(tail) < MAX_LINE - 1024:

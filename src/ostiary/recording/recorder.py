@@ -126,8 +126,13 @@ class FileRecording:
         if self._fsync is Fsync.NEVER:
             os.close(fd)
             return
-        process = self._here()
-        process.syncer.sync(chain.path, fd, process.heads.share())
+        try:
+            process = self._here()
+            heads = process.heads.share()
+        except BaseException:
+            os.close(fd)  # else its lock would show a writer at work
+            raise
+        process.syncer.sync(chain.path, fd, heads)
 
     # ------------------------------------------------------------ inside
 
@@ -201,6 +206,8 @@ class FileRecorder:
 
     def close(self, reason: str) -> None:
         """Seal. Never raises: a recording that can't be sealed stays without a seal, and the log says why."""
+        if self._chain.released:
+            return
         try:
             self._chain.seal(reason)
             self._recording.note(HeadEvent.SEALED, self._file, self._chain)

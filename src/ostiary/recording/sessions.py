@@ -261,7 +261,7 @@ def _end(path: Path) -> tuple[Entry | None, SessionEnded | None]:
     """The seal and the end of the session, from the tail of the file."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
-        tail = file.read(_TAIL).splitlines(keepends=True)[-2:]
+        tail = file.read(_TAIL).splitlines(keepends=True)[-3:]  # a checkpoint may stand between the two
     entries = [line.entry() for line in map(split, tail) if line is not None]
     seal = entries[-1] if entries and isinstance(entries[-1].body, Seal) else None
     ended = next((entry.body for entry in entries if isinstance(entry.body, SessionEnded)), None)

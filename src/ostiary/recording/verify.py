@@ -139,6 +139,8 @@ def verify(path: Path, keys: TrustedKeys, heads: Heads | None = None) -> Verdict
         if known is None and scan.count > 1:
             # A lone header is what a crash between the two files leaves.
             scan.find(FindingKind.HEADS, "no heads log has opened this recording: a heads log was deleted or cut")
+        if known is not None and path.absolute().parts[-4:] != Path(known.file).parts:
+            scan.find(FindingKind.HEADS, "it is not where the heads log saw it begun: it was moved or copied")
         if known is not None and known.sealed and not scan.sealed:
             scan.find(FindingKind.TRUNCATED, "the heads log saw this recording sealed, and the seal is gone")
     return scan.verdict()
