@@ -3,7 +3,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help test check format clean
+.PHONY: help demo native test check format clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -16,6 +16,9 @@ $(STAMP): pyproject.toml
 # Pure functions over bytes that every row passes: compiled they cost a tenth. The Python beside them stays the source.
 NATIVE := $(addprefix src/ostiary/,protocols/postgres/framing.py protocols/postgres/rows.py protocols/postgres/bind.py \
   masking/transforms.py)
+
+demo: $(STAMP) ## start everything on loopback and show the main job (ONCE=1: stop after the tour)
+	@$(PY) -m ostiary demo $(if $(ONCE),--once)
 
 native: $(STAMP) ## compile the row path with mypyc, where there is a C compiler
 	@if command -v cc >/dev/null; then \
