@@ -44,7 +44,7 @@ def build(context: Context) -> typer.Typer:
             for a in found
         ]
         headings = ("REQUEST", "ASKED BY", "TARGET", "WHAT", "ROWS", "NEEDS", "EXPIRES (UTC)")
-        table(headings, rows, "nothing waits for approval")
+        table(headings, rows, "nothing waits for approval", folded=("ASKED BY", "WHAT"), dropped=("TARGET", "ROWS"))
 
     @group.command()
     def show(code: CodeArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:

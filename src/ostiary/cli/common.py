@@ -16,7 +16,6 @@ from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
 from ostiary.policy import PolicyError
 from ostiary.recording import DamagedRecording, KeyProblem, NewerFormat, NoSuchSession
-from ostiary.store import StoreError
 
 T = TypeVar("T")
 ConfigOption = Annotated[
@@ -63,6 +62,9 @@ def errors() -> Iterator[None]:
     """Errors of the rooms become sentences and exit codes."""
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        # RuntimeErrors by ancestry: already said.
+        raise
     except Refused as error:
         fail(error.refusal.message, error.refusal.hint, Exit.REFUSED)
     except UnknownRequest as error:
@@ -79,7 +81,6 @@ def errors() -> Iterator[None]:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), _whose(error))
     except (
         SecretUnavailable,
-        StoreError,
         KeyProblem,
         DamagedRecording,
         NewerFormat,

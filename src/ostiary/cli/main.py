@@ -66,7 +66,12 @@ def build(hooks: Hooks) -> typer.Typer:
             structured(found, output)
             return
         rows = [(t.name, t.protocol, t.address, t.database, t.tls, t.credential) for t in found]
-        table(("NAME", "PROTOCOL", "ADDRESS", "DATABASE", "TLS", "CREDENTIAL"), rows, "no target is declared")
+        table(
+            ("NAME", "PROTOCOL", "ADDRESS", "DATABASE", "TLS", "CREDENTIAL"),
+            rows,
+            "no target is declared",
+            dropped=("PROTOCOL",),
+        )
 
     @app.command()
     def serve(config: ConfigOption = None) -> None:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 import yaml
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ostiary.core import printable
 
@@ -76,19 +78,31 @@ def structured(data: object, output: Output) -> None:
         typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False), nl=False)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A table; `empty` is said when there is nothing in it."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        shown.add_column(heading, overflow="fold")
-    count = 0
-    for row in rows:
-        count += 1
-        shown.add_row(*(escape(printable(text(cell))) for cell in row))
-    if count:
-        out.print(shown)
-    else:
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    empty: str,
+    folded: Sequence[str] = (),
+    dropped: Sequence[str] = (),
+) -> None:
+    """A table; `empty` is said when there is nothing in it.
+
+    On a narrow terminal the `dropped` columns go, the first first, then the `folded` ones take several lines.
+    """
+    cells = [[printable(text(cell)) for cell in row] for row in rows]
+    if not cells:
         err.print(empty)
+        return
+    widths = {name: max(cell_len(name), *(cell_len(row[at]) for row in cells)) for at, name in enumerate(headings)}
+    going = list(dropped)
+    while going and sum(widths.values()) + 2 * len(widths) > out.width:
+        del widths[going.pop(0)]
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in widths:
+        shown.add_column(name, overflow="fold", no_wrap=name not in folded)
+    for row in cells:
+        shown.add_row(*(Text(cell) for name, cell in zip(headings, row, strict=True) if name in widths))
+    out.print(shown)
 
 
 def text(cell: Any) -> str:

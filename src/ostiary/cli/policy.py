@@ -9,7 +9,7 @@ from rich.markup import escape
 from ostiary.cli.common import ConfigOption, Context, errors, wrong
 from ostiary.cli.output import Exit, Output, OutputOption, fail, out, structured
 from ostiary.core import Operation, PrincipalKind, Verdict, printable
-from ostiary.policy import Explanation, Rule
+from ostiary.policy import Explanation, PolicyError, Rule
 
 _STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.DENY: "red"}
 
@@ -39,7 +39,9 @@ def build(context: Context) -> typer.Typer:
         group_names: Annotated[
             list[str] | None, typer.Option("--group", help="A group of the principal; repeatable.")
         ] = None,
-        sql: Annotated[str | None, typer.Option(help="A statement.")] = None,
+        sql: Annotated[
+            str | None, typer.Option(help="A statement. No server is asked: write public.orders, not orders.")
+        ] = None,
         operation: Annotated[Operation | None, typer.Option(help="Or one operation …")] = None,
         name: Annotated[str, typer.Option("--object", help="… on one object: public.customers.")] = "",
         kind: Annotated[PrincipalKind, typer.Option(help="What the principal is.")] = PrincipalKind.WORKLOAD,
@@ -52,17 +54,19 @@ def build(context: Context) -> typer.Typer:
             where = operations.targets.get(target)
             if where is None:
                 fail(f'no target "{target}"', f"declared: {', '.join(sorted(operations.targets))}", Exit.NOT_FOUND)
-            try:
-                who = operations.principal(principal, group_names or [], kind.value)
-            except ValueError as error:
-                fail(str(error), "for example: --principal github:repo:acme/shop:ref:refs/heads/main", Exit.USAGE)
             if (sql is None) == (operation is None):
                 fail("say what to explain", "give either --sql, or --operation and --object", Exit.USAGE)
-            if sql is not None:
-                found = operations.explain_sql(who, where, sql)
-            else:
-                assert operation is not None
-                found = operations.explain_access(who, where, operation, name)
+            try:
+                who = operations.principal(principal, group_names or [], kind.value)
+                if sql is not None:
+                    found = operations.explain_sql(who, where, sql)
+                else:
+                    assert operation is not None
+                    found = operations.explain_access(who, where, operation, name)
+            except PolicyError:
+                raise
+            except ValueError as error:
+                fail(str(error), code=Exit.USAGE)
         if output is Output.TABLE:
             _show(found)
         else:

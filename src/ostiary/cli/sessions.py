@@ -51,7 +51,8 @@ def build(context: Context) -> typer.Typer:
             for s in found
         ]
         headings = ("SESSION", "STATE", "STARTED (UTC)", "PRINCIPAL", "TARGET", "COMMANDS", "REFUSED", "END")
-        table(headings, rows, "no session was recorded")
+        dropped = ("END", "COMMANDS", "TARGET")
+        table(headings, rows, "no session was recorded", folded=("PRINCIPAL", "END"), dropped=dropped)
 
     @group.command()
     def show(session: SessionArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
@@ -80,9 +81,9 @@ def build(context: Context) -> typer.Typer:
             (a.action_id, a.verdict, a.status, a.outcome, a.rows, a.summary, a.rules, a.approved_by, list(a.masked))
             for a in detail.actions
         ]
-        table(
-            ("#", "RULING", "STATUS", "OUTCOME", "ROWS", "WHAT", "RULES", "APPROVED BY", "MASKED"), rows, "no command"
-        )
+        headings = ("#", "RULING", "STATUS", "OUTCOME", "ROWS", "WHAT", "RULES", "APPROVED BY", "MASKED")
+        folded = ("OUTCOME", "WHAT", "RULES", "APPROVED BY", "MASKED")
+        table(headings, rows, "no command", folded=folded, dropped=("MASKED", "STATUS", "ROWS"))
         if detail.more:
             out.print(f"… and {detail.more} more; `-o json` and `replay` show all")
         if detail.damage:

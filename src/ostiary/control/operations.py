@@ -4,14 +4,13 @@ Deciding takes a token, verified as for a session; the rest reads what the user 
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup
+from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
-from ostiary.gate.ports import Identity
 from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
 from ostiary.recording import (
     Moment,
@@ -26,7 +25,6 @@ from ostiary.recording import (
     show,
     verify_all,
 )
-from ostiary.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class TargetView:
 class Operations:
     """The use-cases. Each may raise the errors of the room it stands on; they read as sentences."""
 
-    identity: Identity
+    identify: Callable[[Proof], Awaitable[Principal]]
     policies: Path
     approval_groups: Mapping[str, ApprovalGroup]
     targets: Mapping[str, Target]
@@ -54,8 +52,8 @@ class Operations:
     credentials: Mapping[str, str]
     recordings: Path
     recording_key: Path
-    #: URL of the state store, read when it is opened.
-    state: Callable[[], str]
+    #: Opens the state store.
+    approvals: Callable[[], AbstractAsyncContextManager[ApprovalRepository]]
     #: SQL text on a target, as the gate would see it without a catalogue of the server.
     judge: Callable[[Target, str], Action]
     clock: Callable[[], float] = time.time
@@ -131,14 +129,16 @@ class Operations:
         """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing."""
         issuer, _, subject = identifier.partition(":")
         if not issuer or not subject:
-            raise ValueError(f'"{identifier}" is no principal: write issuer:subject')
+            raise ValueError(
+                f'"{identifier}" is no principal: write issuer:subject, as in github:repo:acme/shop:ref:refs/heads/main'
+            )
         return Principal(PrincipalKind(kind), issuer, subject, frozenset(groups), 0.0, 0.0, "asked about")
 
     # ------------------------------------------------------------ approvals
 
     async def approver(self, token: Secret) -> Principal:
         """Who decides: a token, verified in full. Raises Refused."""
-        return await self.identity.identify(Proof(token, "", "cli", encrypted=True, loopback=True))
+        return await self.identify(Proof(token, "", "cli", encrypted=True, loopback=True))
 
     async def list_approvals(self) -> list[Approval]:
         """Requests that can be decided now, oldest first."""
@@ -158,8 +158,5 @@ class Operations:
 
     @asynccontextmanager
     async def _desk(self) -> AsyncIterator[ApprovalDesk]:
-        store = await Store.open(self.state(), create=False)
-        try:
-            yield ApprovalDesk(store.approvals, self.approval_groups, self.clock)
-        finally:
-            await store.close()
+        async with self.approvals() as repository:
+            yield ApprovalDesk(repository, self.approval_groups, self.clock)

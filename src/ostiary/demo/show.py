@@ -156,7 +156,7 @@ def _stay(stage: Stage) -> None:
         "",
         "    SELECT * FROM customers LIMIT 5;   -- masked",
         "    DELETE FROM orders;                -- refused",
-        "    CREATE TABLE public.t (a int);     -- waits for the dba; in a third terminal:",
+        "    CREATE TABLE public.notes (a int); -- waits for the dba",
         "",
         f". {home}/env",
         "ostiary approvals list",

@@ -48,7 +48,7 @@ class Observed:
 
 def masked_rows(stage: Stage) -> Observed:
     """Rows come back masked."""
-    seen = Observed("masked-rows", "A program connects with its own token; classified columns come back masked")
+    seen = Observed("masked-rows", "A program connects with its own token; classified columns are masked")
     query = "SELECT name, email, phone FROM customers ORDER BY id LIMIT 3"
     stored = stage.database.ask(query)
     with stage.connect(stage.shop) as connection:
@@ -67,7 +67,7 @@ def masked_rows(stage: Stage) -> Observed:
 
 def session_role(stage: Stage) -> Observed:
     """A role for one session."""
-    seen = Observed("session-role", "The database sees a role made for this session alone; it is gone afterwards")
+    seen = Observed("session-role", "The database sees a role made for this session; then it is gone")
     query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'ostiary\\_%'"
     with stage.connect(stage.shop) as connection:
         (role,) = connection.execute("SELECT current_user").fetchone() or ("",)
@@ -87,7 +87,7 @@ def session_role(stage: Stage) -> Observed:
 
 def blocked(stage: Stage) -> Observed:
     """A DELETE without a limit, four ways."""
-    seen = Observed("unbounded-delete", "An unbounded DELETE is refused for what it does, however it is written")
+    seen = Observed("unbounded-delete", "An unbounded DELETE is refused, however it is written")
     answers = []
     with stage.connect(stage.shop) as connection:
         for text in UNBOUNDED:
@@ -110,7 +110,7 @@ def blocked(stage: Stage) -> Observed:
 
 def held(stage: Stage) -> Observed:
     """DDL waits for a person."""
-    seen = Observed("held-drop", "A DROP waits inside the connection until a person approves it from a second terminal")
+    seen = Observed("held-drop", "A DROP waits inside the connection until a person approves it")
     notices: list[str] = []
     done: dict[str, object] = {}
 

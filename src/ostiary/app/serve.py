@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows every room. Settings in, a running gateway (or use-cases) out."""
+"""A gateway that serves: every room made, put together, and taken down in the right order."""
 
 import asyncio
 import errno
@@ -6,25 +6,21 @@ import os
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from ostiary.approvals import ApprovalService
 from ostiary.config import Settings
-from ostiary.control import Operations
-from ostiary.core import Action, Target, TlsMode
+from ostiary.core import Target
 from ostiary.credentials import (
     Issuer,
     LeaseService,
     PostgresAdmin,
-    PostgresRoleCredential,
     PostgresRoleIssuer,
-    SecretUnavailable,
     StaticCredential,
     StaticIssuer,
 )
@@ -32,16 +28,15 @@ from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
 from ostiary.identity import HttpFetch, OidcIdentity
 from ostiary.masking import ColumnMasking
-from ostiary.policy import CedarPolicy, PolicyError, check
+from ostiary.policy import CedarPolicy, PolicyError
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.engine import PostgresEngine
-from ostiary.protocols.postgres.statements import Judge
-from ostiary.recording import FileRecording, KeyProblem, Signer
+from ostiary.recording import FileRecording, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.local_tls import server_context
 from ostiary.sql import analyze
-from ostiary.store import Store, StoreError
+from ostiary.store import Store
 from ostiary.wire.contract import Engine
 
 log = structlog.get_logger()
@@ -60,82 +55,6 @@ class Targets:
     def target(self, name: str) -> Target | None:
         """The declared target, or None."""
         return self.by_name.get(name)
-
-
-def identity_of(settings: Settings) -> OidcIdentity:
-    """The issuers of the configuration."""
-    return OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=settings.plaintext_loopback)
-
-
-def operations_of(settings: Settings) -> Operations:
-    """Use-cases on a gateway's state, whether or not it runs."""
-    return Operations(
-        identity=identity_of(settings),
-        policies=settings.policies,
-        approval_groups=settings.approvals,
-        targets=Targets(settings.targets).by_name,
-        credentials={name: kind_of(credential) for name, credential in settings.credentials.items()},
-        recordings=settings.recordings,
-        recording_key=settings.recording_key,
-        state=settings.state_url,
-        judge=_judged,
-    )
-
-
-def kind_of(credential: StaticCredential | PostgresRoleCredential) -> str:
-    """As `type:` names it."""
-    return StaticIssuer.kind if isinstance(credential, StaticCredential) else PostgresRoleIssuer.kind
-
-
-def problems_of(settings: Settings) -> list[str]:
-    """What is wrong with what the configuration points at: policies, secrets, certificates, keys, directories."""
-    return [*map(str, check(settings.policies, frozenset(settings.approvals))), *_problems(settings)]
-
-
-def _problems(settings: Settings) -> Iterator[str]:
-    place = settings.place
-    for index, target in enumerate(settings.targets):
-        credential = settings.credentials[target.name]
-        source = credential.password if isinstance(credential, StaticCredential) else credential.admin_password
-        if source is not None:
-            yield from _told(place("targets", index, "credential"), f"target {target.name}: ", source.read)
-        if target.tls.mode is not TlsMode.DISABLE:
-            yield from _told(place("targets", index, "tls"), "tls: ", partial(target_context, target.tls))
-    if settings.tls is not None and settings.tls.cert is not None:
-        yield from _told(place("server", "tls"), "server.tls: ", lambda: _listener_tls(settings))
-    yield from _told(place("server", "masking_key"), "server.masking_key: ", settings.masking)
-    yield from _told(place("server", "state"), "server.state: ", settings.state_url)
-    yield from _told(place("server", "recording_key"), "", lambda: _check_key(settings.recording_key))
-    for name in ("recordings", "recording_key"):
-        above = _existing(getattr(settings, name))
-        if not os.access(above, os.W_OK | os.X_OK):
-            yield f"{place('server', name)}: server.{name}: {above} can't be written to by this user"
-
-
-def _told(where: str, what: str, attempt: Callable[[], object]) -> Iterator[str]:
-    try:
-        attempt()
-    except ssl.SSLError as error:
-        yield f"{where}: {what}not a certificate and its key in PEM form ({error.reason or type(error).__name__})"
-    except OSError as error:
-        yield f"{where}: {what}{error.filename or 'a file'} can't be read: {error.strerror}"
-    except (SecretUnavailable, KeyProblem, StoreError, ValueError) as error:
-        yield f"{where}: {what}{error}"
-
-
-def _check_key(path: Path) -> None:
-    if path.exists():
-        Signer.load(path)
-
-
-def _existing(path: Path) -> Path:
-    """The path's nearest directory that is there."""
-    return next(each for each in (path, *path.parents) if each.is_dir())
-
-
-def _judged(target: Target, text: str) -> Action:
-    judge = Judge(target, target.database, CatalogCache(time.monotonic), analyze)
-    return judge.statement(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +90,9 @@ async def start(settings: Settings) -> Running:
         approvals = ApprovalService(store.approvals, settings.approvals, time.time, settings.url, settings.node)
         await approvals.start()
         stack.push_async_callback(approvals.stop)
-        registry, identity = Targets(settings.targets), identity_of(settings)
+        registry = Targets(settings.targets)
+        plaintext = settings.plaintext_loopback
+        identity = OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         serving: dict[str, int] = {}

@@ -1,0 +1,64 @@
+"""What a configuration points at: policies, secrets, certificates, keys, directories."""
+
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ostiary.config import Settings
+from ostiary.core import TlsMode
+from ostiary.credentials import SecretUnavailable, StaticCredential
+from ostiary.policy import check
+from ostiary.recording import KeyProblem, Signer
+from ostiary.runtime.dial import target_context
+from ostiary.runtime.local_tls import server_context
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """Sentences, each with its place. Empty: the gateway can be started."""
+    return [*map(str, check(settings.policies, frozenset(settings.approvals))), *_problems(settings)]
+
+
+def _problems(settings: Settings) -> Iterator[str]:
+    place = settings.place
+    for index, target in enumerate(settings.targets):
+        credential = settings.credentials[target.name]
+        source = credential.password if isinstance(credential, StaticCredential) else credential.admin_password
+        if source is not None:
+            yield from _told(place("targets", index, "credential"), f"target {target.name}: ", source.read)
+        if target.tls.mode is not TlsMode.DISABLE:
+            yield from _told(place("targets", index, "tls"), "tls: ", partial(target_context, target.tls))
+    tls = settings.tls
+    if tls is not None and tls.cert is not None:
+        yield from _told(
+            place("server", "tls"), "server.tls: ", partial(server_context, tls.cert, tls.key, settings.recordings)
+        )
+    yield from _told(place("server", "masking_key"), "server.masking_key: ", settings.masking)
+    yield from _told(place("server", "state"), "server.state: ", settings.state_url)
+    yield from _told(place("server", "recording_key"), "", lambda: _check_key(settings.recording_key))
+    for name in ("recordings", "recording_key"):
+        above = _existing(getattr(settings, name))
+        if not os.access(above, os.W_OK | os.X_OK):
+            yield f"{place('server', name)}: server.{name}: {above} can't be written to by this user"
+
+
+def _told(where: str, what: str, attempt: Callable[[], object]) -> Iterator[str]:
+    try:
+        attempt()
+    except ssl.SSLError as error:
+        yield f"{where}: {what}not a certificate and its key in PEM form ({error.reason or type(error).__name__})"
+    except OSError as error:
+        yield f"{where}: {what}{error.filename or 'a file'} can't be read: {error.strerror}"
+    except (SecretUnavailable, KeyProblem, ValueError) as error:
+        yield f"{where}: {what}{error}"
+
+
+def _check_key(path: Path) -> None:
+    if path.exists():
+        Signer.load(path)
+
+
+def _existing(path: Path) -> Path:
+    """The path's nearest directory that is there."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
