@@ -1,31 +1,50 @@
 # Everything a newcomer types. `make help` lists it.
-PY := .venv/bin/python
-STAMP := .venv/.installed
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+#: Each is newer than pyproject.toml when .venv holds what that needs; `dev` includes the demo's.
+DEV := .venv/.dev
+DEMO := .venv/.demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo native test check format clean
+.PHONY: help demo test check native fresh format clean servers
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(STAMP): pyproject.toml
-	@test -x $(PY) || python3 -m venv .venv
-	@echo "installing Python packages into .venv (once)…"
-	@$(PY) -m pip install -q -e '.[dev,demo]'
+demo: $(DEMO) ## the main job on loopback, with embedded parts; ONCE=1 stops after the tour, JSON=1 prints what was observed
+	@$(PY) -m ostiary demo $(if $(ONCE),--once) $(if $(JSON),--json)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; \
+	    echo "next:  make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "making .venv …" >&2
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "next:  on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# pip tells a package a line; what it says of itself on the way is left out.
+install = echo "installing $(1) into .venv (once) …" >&2; \
+	$(PY) -m pip install --progress-bar off -e '.[$(2)]' | sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p; s/^Installing .*/  unpacking …/p' >&2
+
+$(DEMO): pyproject.toml | $(PY)
+	@if [ -e $(DEV) ] && [ ! pyproject.toml -nt $(DEV) ]; then :; else $(call install,what the demo needs,demo); fi
 	@touch $@
+
+$(DEV): pyproject.toml | $(PY)
+	@$(call install,what tests and checks need,dev)
+	@touch $@ $(DEMO)
 
 # Pure functions over bytes that every row passes: compiled they cost a tenth. The Python beside them stays the source.
 NATIVE := $(addprefix src/ostiary/,protocols/postgres/framing.py protocols/postgres/rows.py protocols/postgres/bind.py \
   masking/transforms.py)
 
-demo: $(STAMP) ## start everything on loopback and show the main job (ONCE=1: stop after the tour)
-	@$(PY) -m ostiary demo $(if $(ONCE),--once)
-
-native: $(STAMP) ## compile the row path with mypyc, where there is a C compiler
+native: $(DEV) ## compile the row path with mypyc, where there is a C compiler
 	@if command -v cc >/dev/null; then \
-	  cd src && MYPYPATH=. ../.venv/bin/mypyc --config-file ../pyproject.toml $(NATIVE:src/%=%) >/dev/null && rm -rf build; \
+	  cd src && MYPYPATH=. ../$(BIN)/mypyc --config-file ../pyproject.toml $(NATIVE:src/%=%) >/dev/null && rm -rf build; \
 	else echo "no C compiler here: the row path stays pure Python"; fi
 
-.PHONY: fresh
 fresh: # a compiled module that is older than its source must not be tested, nor one without the other
 	@for source in $(NATIVE); do \
 	  for compiled in $${source%.py}.*.so; do \
@@ -33,23 +52,22 @@ fresh: # a compiled module that is older than its source must not be tested, nor
 	  done; \
 	done
 
-.PHONY: servers
 servers: # Debian's servers for the tests, when root on Debian
 	@sh tests/install-servers.sh
 
-test: $(STAMP) fresh servers ## set up what the tests need and run them all
+test: $(DEV) fresh servers ## set up what the tests need and run them all
 	$(PY) -m pytest -n 2
 
-check: $(STAMP) ## format, lint, types, import contracts
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports
+check: $(DEV) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-format: $(STAMP) ## rewrite the sources in the house format
-	.venv/bin/ruff format .
-	.venv/bin/ruff check --fix .
+format: $(DEV) ## rewrite the sources in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 clean: ## forget what make set up
 	find src -name '*.so' -delete
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

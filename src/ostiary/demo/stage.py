@@ -56,14 +56,16 @@ def raised_stage(tell: Callable[[str], None]) -> Iterator[Stage]:
                 def token(subject: str, *groups: str) -> Secret:
                     return issuer.mint(subject, AUDIENCE, _TOKEN_SECONDS, groups=list(groups))
 
-                yield Stage(
-                    database,
-                    gateway,
-                    shop=token("shop-api", "service/shop-api"),
-                    report=token("report-job", "service/report-job"),
-                    dba=token("dba-ada", "dba"),
-                )
-                tell("stopping")
+                try:
+                    yield Stage(
+                        database,
+                        gateway,
+                        shop=token("shop-api", "service/shop-api"),
+                        report=token("report-job", "service/report-job"),
+                        dba=token("dba-ada", "dba"),
+                    )
+                finally:
+                    tell("stopping")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
