@@ -94,6 +94,14 @@ class Cte:
 
 
 @dataclass(frozen=True, slots=True)
+class Meeting:
+    """Parameters (their places among all of the text) and the expression they stand in, or are stored by."""
+
+    ordinals: tuple[int, ...]
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A SELECT, a VALUES list, a set operation, or the RETURNING of a change."""
 
@@ -104,6 +112,9 @@ class Query:
     rows: tuple[tuple[Expression, ...], ...] = ()
     #: Both sides of UNION, INTERSECT, EXCEPT.
     sides: "tuple[Query, Query] | None" = None
+    #: Only of statements with parameters: where these stand, and the subqueries that give no value.
+    meetings: tuple[Meeting, ...] = ()
+    inner: "tuple[Query, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +132,19 @@ class _Item:
 _Level: TypeAlias = tuple[_Item, ...]
 
 
-def trace(query: Query, columns_of: ColumnsOf) -> tuple[frozenset[str] | None, ...] | None:
-    """What each column of the result depends on; None when their number is not known.
+def trace(
+    query: Query, columns_of: ColumnsOf
+) -> tuple[tuple[frozenset[str] | None, ...] | None, dict[int, frozenset[str] | None]]:
+    """What each column of the result depends on, None when their number is not known; what each parameter meets.
 
-    `columns_of(schema, relation)` gives a relation's columns in order.
+    `columns_of(schema, relation)` gives a relation's columns in order. Parameters are by their place among all.
     """
+    tracing = _Trace(columns_of)
     try:
-        found = _Trace(columns_of).query(query, {}, ())
+        found = tracing.query(query, {}, ())
     except RecursionError:
-        return None
-    return None if found is None else tuple(depends for _, depends in found)
+        return None, {}
+    return None if found is None else tuple(depends for _, depends in found), tracing.met
 
 
 def _union(parts: Sequence[frozenset[str] | None]) -> frozenset[str] | None:
@@ -153,6 +167,7 @@ def _renamed(columns: Columns, names: tuple[str, ...]) -> Columns:
 class _Trace:
     def __init__(self, columns_of: ColumnsOf) -> None:
         self._columns_of = columns_of
+        self.met: dict[int, frozenset[str] | None] = {}
 
     def query(self, query: Query, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> Columns:
         for cte in query.ctes:
@@ -172,6 +187,7 @@ class _Trace:
         for source in query.sources:
             # LATERAL or not: what stands to the left may be seen.
             level += self._source(source, ctes, (level, *outer))
+        self._meet(query, ctes, (level, *outer))
         found: list[Traced] = []
         for output in query.outputs:
             if output.star is None:
@@ -182,6 +198,14 @@ class _Trace:
                 return None
             found += spread
         return found
+
+    def _meet(self, query: Query, ctes: Mapping[str, Columns], levels: tuple[_Level, ...]) -> None:
+        for meeting in query.meetings:
+            depends = self._expression(meeting.expression, ctes, levels)
+            for ordinal in meeting.ordinals:
+                self.met[ordinal] = _union([self.met.get(ordinal, frozenset()), depends])
+        for inner in query.inner:
+            self.query(inner, ctes, levels)
 
     def _cte(self, cte: Cte, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> Columns:
         if cte.query is None:

@@ -107,6 +107,8 @@ class Statement:
     ends_transaction: bool = False
     #: Where the columns of its result come from; None when that is not told.
     returns: Query | None = None
+    #: Numbers of its parameters, in the order of the text.
+    parameters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

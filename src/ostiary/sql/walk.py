@@ -74,10 +74,13 @@ class Walk:
         self.sensitive = False
         self._depth = 0
         self._column_references = 0
+        #: Location in the text and number of each parameter.
+        self._parameters: list[tuple[int, int]] = []
 
     def statement(self, node: Message) -> Statement:
         """Walk a whole statement. Raises UnparsableError."""
         self.visit(node, frozenset())
+        places = sorted(set(self._parameters))
         return Statement(
             tag_of(node),
             tuple(self._touches),
@@ -89,7 +92,8 @@ class Walk:
             self._has_where,
             self._dynamic,
             self._ends_transaction,
-            returns(node),
+            returns(node, {location: ordinal for ordinal, (location, _) in enumerate(places)}),
+            tuple(number for _, number in places),
         )
 
     # ------------------------------------------------------------ touching
@@ -152,6 +156,8 @@ class Walk:
             return
         kind = inner.DESCRIPTOR.name
         if kind in _LEAVES:
+            if kind == "ParamRef":
+                self._parameters.append((inner.location, inner.number))
             return
         self._depth += 1
         if self._depth > MAX_DEPTH:

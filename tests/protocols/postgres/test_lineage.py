@@ -1,4 +1,4 @@
-"""What each column of a result depends on (Shape.outputs), on the catalogue of `shop`; cases in corpus/lineage.yaml.
+"""What each column of a result depends on and a parameter meets, on the catalogue of `shop`.
 
 Columns are written `c.email` for customers, `o.note` for orders; "-" depends on nothing, "?" cannot be told, and
 null says nothing at all.
@@ -13,10 +13,9 @@ from tests.protocols.postgres.shop import judge
 
 TABLES = {"c": "public.customers", "o": "public.orders", "v": "public.v_customers", "m": "public.m_customers"}
 
-CASES = [
-    (case["sql"], case["from"])
-    for case in yaml.safe_load((Path(__file__).parents[2] / "corpus" / "lineage.yaml").read_text())
-]
+CORPUS = Path(__file__).parents[2] / "corpus"
+CASES = [(case["sql"], case["from"]) for case in yaml.safe_load((CORPUS / "lineage.yaml").read_text())]
+PARAMETERS = [(case["sql"], case["meets"]) for case in yaml.safe_load((CORPUS / "parameters.yaml").read_text())]
 
 
 def written(outputs: tuple[frozenset[str] | None, ...] | None) -> str | None:
@@ -50,6 +49,12 @@ def ordered(expected: str | None) -> str | None:
 def test_outputs(text: str, expected: str | None) -> None:
     """Each column of a result with the base columns its value may be computed from."""
     assert written(judge().statement(text).shape.outputs) == ordered(expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), PARAMETERS, ids=range(len(PARAMETERS)))
+def test_inputs(text: str, expected: str | None) -> None:
+    """Each parameter with the columns it may be compared with or stored in."""
+    assert written(judge().statement(text).shape.inputs) == ordered(expected)
 
 
 def test_cursors_and_prepared_statements_return_what_they_stand_for() -> None:

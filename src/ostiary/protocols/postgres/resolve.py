@@ -5,6 +5,7 @@ for itself and for the relations in its query.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
@@ -14,6 +15,9 @@ from ostiary.sql.builtins import BUILTINS
 TEMPORARY = "pg_temp"
 #: Relations are reached through views by these; what changes a view leaves the relations behind it as they are.
 _THROUGH = frozenset({Operation.READ, Operation.INSERT, Operation.UPDATE, Operation.DELETE})
+
+
+_Columns: TypeAlias = tuple[frozenset[str] | None, ...]
 
 
 class Resolver:
@@ -140,11 +144,17 @@ class Resolver:
                 found.update(self._prefix + name for name in family if name is not None)
         return None if any(self._shadowing(statement)) else found
 
-    def outputs(self, statement: Statement) -> tuple[frozenset[str] | None, ...] | None:
-        """What each column of the result depends on; None when not even their number is clear."""
-        if statement.returns is None or self.sources(statement) is None:
-            return None
-        return trace(statement.returns, self._columns)
+    def flows(self, statement: Statement) -> tuple[_Columns | None, _Columns | None]:
+        """What each column of the result depends on, and what each parameter meets."""
+        if statement.returns is None:
+            return None, None
+        outputs, met = trace(statement.returns, self._columns)
+        inputs: list[frozenset[str] | None] = [None] * max(statement.parameters, default=0)
+        for number in set(statement.parameters):
+            meets = [met.get(place) for place, at in enumerate(statement.parameters) if at == number]
+            if number > 0 and None not in meets:
+                inputs[number - 1] = frozenset().union(*(columns for columns in meets if columns is not None))
+        return outputs, tuple(inputs)
 
     def _columns(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
         catalog = self._catalog

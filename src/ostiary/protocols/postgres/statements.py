@@ -203,10 +203,10 @@ class Judge:
             or dynamic
             or any(s.effects or s.temporary or (s.ends_transaction and self._deviated) for s in expanded)
         )
-        outputs = None
+        outputs = inputs = None
         alone = len(expanded) == 1 or (len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH"))
         if sources is not None and alone:
-            outputs = resolver.outputs(expanded[-1])
+            outputs, inputs = resolver.flows(expanded[-1])
         more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
         return Shape(
             accesses=tuple(accesses),
@@ -221,6 +221,7 @@ class Judge:
             },
             sources=None if sources is None else tuple(sorted(sources)),
             outputs=outputs,
+            inputs=inputs if len(expanded) == 1 else None,
         )
 
     def _readable(self, text: str) -> None:
