@@ -178,6 +178,17 @@ def test_key_of_somebody_else(copied: Path, original: Path, tmp_path: Path, sign
     assert set(states(tmp_path / "forged", forger).values()) == {State.INTACT}
 
 
+def test_other_history_by_the_right_key(copied: Path, tmp_path: Path, signer: Signer, clock: Clock) -> None:
+    """Whole and signed, but not what the heads log saw: a copy of that log tells even of who has the key."""
+    other = FileRecording(tmp_path / "other", signer, clock, "never")
+    record(other, reason="another reason")
+    other.close()
+    shutil.copyfile(path_of(tmp_path / "other"), path_of(copied))
+    assert verify(path_of(copied), trusted(signer)).state is State.INTACT
+    verdict = verify(path_of(copied), trusted(signer), Heads.load(copied, trusted(signer)))
+    assert {finding.kind for finding in verdict.findings} == {FindingKind.HEADS}
+
+
 def test_header_that_names_the_right_key_over_a_strangers_signatures(
     tmp_path: Path, signer: Signer, clock: Clock
 ) -> None:

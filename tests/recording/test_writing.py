@@ -220,6 +220,23 @@ def test_files_are_private_and_closed_twice_without_harm(directory: Path, signer
     assert TrustedKeys.load(directory / "keys").by_fingerprint.keys() == {signer.fingerprint}
 
 
+def test_closing_on_a_full_disk_frees_the_file(
+    directory: Path, signer: Signer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left, though neither the seal nor a heads log for the new day can be written."""
+    recording = FileRecording(directory, signer, clock, "close")
+    recorder = recording.open("s1")
+    recorder.write(started())
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    clock.now += 86400
+    with monkeypatch.context() as patch:
+        failing_disk(patch, 0)
+        recorder.close("done")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
+    recording.close()
+    assert states(directory, signer)["s1"] is State.UNSEALED
+
+
 @pytest.mark.parametrize("session_id", ["", "..", "../x", "a/b", "a.b", "-a", "x" * 129, "a\n", "ü"])
 def test_session_id_names_no_other_place(recording: FileRecording, session_id: str) -> None:
     """What could leave the directory is no session id."""
