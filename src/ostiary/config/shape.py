@@ -351,6 +351,7 @@ class TargetSection(Section):
     protocol: Literal["postgres"]
     address: Annotated[Address, AfterValidator(_remote)]
     database: str | None = None
+    databases: Texts = ()
     tls: TargetTls = TargetTls()
     labels: dict[str, str] = {}
     recording: Annotated[RecordingLevel, Field(strict=False)] = RecordingLevel.SAMPLE
@@ -362,7 +363,7 @@ class TargetSection(Section):
         host, port = self.address
         tls = self.tls.made(base)
         database = self.database or self.name
-        return Target(self.name, self.protocol, host, port, database, self.labels, tls, self.recording)
+        return Target(self.name, self.protocol, host, port, database, self.labels, tls, self.recording, self.databases)
 
 
 class ClassifiedObject(Section):

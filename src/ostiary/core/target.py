@@ -48,6 +48,8 @@ class Target:
     labels: Mapping[str, str] = field(default_factory=dict)
     tls: TlsSettings = TlsSettings()
     recording: RecordingLevel = RecordingLevel.SAMPLE
+    #: Other databases (or vhosts, …) of it that a client may name. Policy does not tell them apart.
+    databases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -441,6 +441,8 @@ class SessionDriver:
         try:
             session = await self._gate.connect(proof)
         except Refused as refused:
+            # A recording begins when somebody is known: until then this line is the only trace.
+            log.warning("no session", source=proof.source, target=proof.target[:64], why=refused.refusal.message)
             self.event(Rejected(refused.refusal))
             return
         if self._closing:

@@ -164,6 +164,9 @@ class PostgresEngine:
     def _admitted(self, event: Admitted) -> list[Effect]:
         self._permit = event.permit
         database = self._database or event.target.database
+        if database != event.target.database and database not in event.target.databases:
+            what = f'target {event.target.name} does not open database "{database[:64]}"'
+            return self.refuse(Refusal(RefusalKind.POLICY, what, "its `databases` must list it"))
         self._dial = TargetLogin(
             event.permit, event.target, event.lease, database, self._settings, self._minor, self._entropy
         )
