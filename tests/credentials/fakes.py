@@ -35,6 +35,8 @@ class FakeServer:
         self.fail_at: int | None = None
         self.error = AdminError("127.0.0.1:5432 did not answer in time", clean=False)
         self.immortal = False
+        #: Processes of admin connections that still run.
+        self.makers: set[int] = set()
         self.open = 0
 
     def step(self, what: str) -> None:
@@ -60,6 +62,8 @@ class _FakeSession:
     def __init__(self, server: FakeServer, database: str) -> None:
         self.server = server
         self.database = database
+        self.pid = 70 + len(server.calls)
+        server.makers.add(self.pid)
 
     async def run(self, script: str) -> None:
         server = self.server
@@ -92,6 +96,12 @@ class _FakeSession:
         server.step(query)
         if query == sql.LEFTOVERS:
             return [(name, role.comment) for name, role in server.roles.items() if not role.backends]
+        if query == sql.TERMINATE_MAKER:
+            pid = int(str(arguments[0]))
+            found_maker = pid in server.makers
+            if not server.immortal:
+                server.makers.discard(pid)
+            return [(True,)] if found_maker else []
         if query == sql.PAUSE:
             return [("",)]
         if query == sql.TERMINATE:

@@ -95,7 +95,7 @@ async def test_whichever_step_fails_a_second_try_leaves_nothing(step: int) -> No
         await issuer(server).revoke("l1", NAME)
     server.fail_at = None
     assert re.fullmatch(
-        f"role {NAME} (dropped, 0 backends left|is gone, it was dropped before)",
+        f"role {NAME} (dropped, 0 backends left|is gone already)",
         await issuer(server).revoke("l1", NAME),
     )
     assert server.roles == {}
@@ -131,6 +131,25 @@ async def test_only_the_leases_own_mark_is_touched() -> None:
         assert server.roles[NAME].login
 
 
+@pytest.mark.parametrize("immortal", [True, False])
+async def test_an_unanswered_creation_is_settled_before_it_is_revoked(immortal: bool) -> None:
+    """While the process that was asked still runs, that there is no role proves nothing."""
+    server = FakeServer()
+    made = issuer(server)
+    server.fail_at = 1
+    with pytest.raises(IssueFailed):
+        await made.issue("l1", 1100.0)
+    server.fail_at, server.immortal = None, immortal
+    if immortal:
+        with pytest.raises(RevokeFailed, match="may still come to exist"):
+            await made.revoke("l1", NAME)
+        server.immortal = False
+    assert await made.revoke("l1", NAME) == f"role {NAME} is gone already"
+    server.calls.clear()
+    await made.revoke("l1", NAME)
+    assert len(server.calls) == 2
+
+
 async def test_another_node_that_is_quicker_does_no_harm() -> None:
     """The role vanishes under our hands at any step; the server's last word counts, and only that."""
 
@@ -152,6 +171,26 @@ async def test_another_node_that_is_quicker_does_no_harm() -> None:
     server.fail_at, server.error = 2, AdminError("gone", "42704", clean=True)
     with pytest.raises(RevokeFailed, match="still there, 2 backends left"):
         await issuer(server).revoke("l1", NAME)
+
+
+async def test_a_collision_with_another_node_is_tried_again_twice() -> None:
+    """PostgreSQL calls it an internal error; the third one is told."""
+    server = FakeServer()
+    busy(server)
+    server.fail_at, server.error = 2, AdminError("tuple concurrently updated", "XX000", clean=False)
+    assert (await issuer(server).revoke("l1", NAME)).endswith("dropped, 0 backends left")
+
+    class Stubborn(FakeServer):
+        def step(self, what: str) -> None:
+            super().step(what)
+            if what.startswith("ALTER"):
+                raise AdminError("tuple concurrently updated", "XX000", clean=False)
+
+    stubborn = Stubborn()
+    busy(stubborn)
+    with pytest.raises(RevokeFailed, match="tuple concurrently updated"):
+        await issuer(stubborn).revoke("l1", NAME)
+    assert stubborn.calls.count("session shop") == 3
 
 
 async def test_sweep_goes_on_after_a_failure() -> None:

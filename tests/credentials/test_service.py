@@ -185,6 +185,9 @@ async def test_closing_takes_everything_back_also_what_is_being_made() -> None:
     await asyncio.sleep(0)
     with pytest.raises(Refused, match="stopping"):
         await service.lease("s3", PRINCIPAL, TARGET)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not closing.done()
     issuer.gate.set()
     with pytest.raises(Refused, match="stopping"):
         await asking

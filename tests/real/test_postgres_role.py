@@ -21,10 +21,12 @@ from ostiary.credentials import (
     PostgresRoleIssuer,
     RevokeFailed,
     SweepReport,
+    postgres_admin,
 )
 from ostiary.credentials.postgres_admin import AdminError
 from ostiary.gate.ports import Refused
 from ostiary.runtime.dial import target_context
+from tests.real.relay import relay
 from tests.real.servers import PostgresServer, free_port
 
 AdminOverTls = Callable[..., Awaitable[bool]]
@@ -198,9 +200,9 @@ async def test_what_it_may_not_undo_is_not_confirmed_and_can_be_tried_again(
 async def test_revoking_twice_is_the_same_as_once(issuer: PostgresRoleIssuer) -> None:
     """The second one says that there is nothing left to do."""
     lease = await issuer.issue("dd", time.time() + 60)
-    both = await asyncio.gather(*(issuer.revoke("dd", lease.username) for _ in range(2)))
-    assert any(sentence.endswith("dropped, 0 backends left") for sentence in both)
-    assert await issuer.revoke("dd", lease.username) == f"role {lease.username} is gone, it was dropped before"
+    told = await asyncio.gather(*(issuer.revoke("dd", lease.username) for _ in range(4)))
+    assert all(sentence.endswith(("dropped, 0 backends left", "is gone already")) for sentence in told)
+    assert await issuer.revoke("dd", lease.username) == f"role {lease.username} is gone already"
 
 
 async def test_a_role_without_our_mark_is_left_alone(place: Place, issuer: PostgresRoleIssuer) -> None:
@@ -260,6 +262,37 @@ async def test_a_restart_of_the_server_costs_no_session(place: Place, issuer: Po
     await issuer.revoke("hh", (await issuer.issue("hh", time.time() + 60)).username)
 
 
+async def test_connections_that_fell_silent_are_replaced(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall forgot four idle connections: the next statement finds out, drops them all, and goes on a new one."""
+    monkeypatch.setattr(postgres_admin, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_admin, "CONNECT_SECONDS", 1.0)
+    async with relay(place.server.port) as between:
+        issuer = replace(place, target=replace(place.target, port=between.port)).issuer()
+        leases = await asyncio.gather(*(issuer.issue(f"q{n}", time.time() + 60) for n in range(4)))
+        assert len(between.connections) == 4
+        between.freeze()
+        for lease in leases:
+            assert (await issuer.revoke(lease.lease_id, lease.username)).endswith("dropped, 0 backends left")
+        # A new one, and the request to cancel what the first silent one was asked.
+        assert len(between.connections) <= 6
+        await issuer.aclose()
+    assert place.roles() == []
+
+
+async def test_a_role_whose_creation_was_never_confirmed_is_taken_back(place: Place) -> None:
+    """The server made it, the answer was lost: the client is refused and no role stays."""
+    async with relay(place.server.port) as between:
+        service = LeaseService({"shop": replace(place, target=replace(place.target, port=between.port)).issuer()})
+        between.cut_after = b"CREATE ROLE"
+        with pytest.raises(Refused, match="could not be created"):
+            await service.lease("s", principal(), place.target)
+        (waiting,) = service.leases
+        await service.aclose()
+    assert f'CREATE ROLE "{waiting.username}"' in place.server.logged()
+    assert service.leases == ()
+    assert place.roles() == []
+
+
 async def test_wrong_admin_password_is_a_refusal(place: Place, tmp_path: Path) -> None:
     """The client learns the code, not the server's words; nothing is left to take back."""
     path = tmp_path / "password"
@@ -304,7 +337,7 @@ async def test_password_variables_of_libpq_have_no_say(
     """What the gateway's environment says about PostgreSQL is not about its targets."""
     for name, value in {"PGPASSWORD": "nope", "PGSSLMODE": "verify-full", "PGHOST": "192.0.2.1", "PGUSER": "x"}.items():
         monkeypatch.setenv(name, value)
-    assert await issuer.revoke("kk", issuer.username("kk")) == "role ostiary_shop_kk is gone, it was dropped before"
+    assert await issuer.revoke("kk", issuer.username("kk")) == "role ostiary_shop_kk is gone already"
 
 
 @pytest.fixture

@@ -54,6 +54,11 @@ class AdminError(Exception):
 class AdminSession(Protocol):
     """One connection, for a few statements. Every method raises AdminError."""
 
+    @property
+    def pid(self) -> int:
+        """The server's process behind it."""
+        ...
+
     async def run(self, script: str) -> None:
         """Statements without parameters, as one message and one transaction."""
         ...
@@ -107,6 +112,14 @@ class PostgresAdmin:
             borrowed = await _acquire(pool)
         try:
             yield _Session(borrowed, self._told)
+        except AdminError as error:
+            if not error.clean:
+                _drop(borrowed)
+            raise
+        except BaseException:
+            # Whoever settles what became of the statement must not meet this connection in other hands.
+            _drop(borrowed)
+            raise
         finally:
             # A connection that fails to come back is closed by the pool, and says nothing about what was done with it.
             with contextlib.suppress(*_LOST, asyncpg.PostgresError):
@@ -122,6 +135,8 @@ class PostgresAdmin:
                 await pool.close()
         except (*_LOST, asyncpg.PostgresError):
             pool.terminate()
+        # Transports close their sockets in the loop's next round.
+        await asyncio.sleep(0)
 
     async def _open(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
@@ -180,6 +195,11 @@ class _Session:
         self._connection = connection
         self._told = told
 
+    @property
+    def pid(self) -> int:
+        """See `AdminSession.pid`."""
+        return self._connection.get_server_pid()
+
     async def run(self, script: str) -> None:
         """See `AdminSession.run`."""
         with self._told(clean=False):
@@ -212,8 +232,14 @@ async def _answers(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
     try:
         await connection.execute("SELECT", timeout=ANSWER_SECONDS)
     except (*_LOST, asyncpg.PostgresError):
-        connection.terminate()
+        _drop(connection)
         raise _StaleError from None
+
+
+def _drop(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    # One that is lost already has left the pool, and can't be ended again.
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _nothing(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -31,6 +31,11 @@ SELECT r.oid, shobj_description(r.oid, 'pg_authid'),
 FROM pg_roles r WHERE r.rolname = $1"""
 
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = $1"
+#: Ends the admin connection with process $1; no row: it is gone.
+TERMINATE_MAKER = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND usename = current_user AND pid <> pg_backend_pid()"""
+
 #: The server's own waiting for a backend's end looks every 100 ms only; most are gone in one.
 PAUSE = "SELECT pg_sleep($1)"
 
