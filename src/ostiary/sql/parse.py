@@ -72,8 +72,6 @@ def _nesting(text: str) -> int:
         elif kind in _CLOSE:
             if stack:
                 below, chain, longer = stack.pop()
-                # Of `f(a)` and `(a)` something may go on; one more level is counted for it.
-                chain += 1
         elif kind == _SEMICOLON and not stack:
             chain = longer = 0
         elif kind in _LONG_CHAINS:
