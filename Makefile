@@ -9,7 +9,7 @@ DEV := .venv/.dev
 DEMO := .venv/.demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check native fresh format clean servers
+.PHONY: help demo test bench check native fresh format clean servers
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -52,6 +52,9 @@ fresh: # a compiled module that is older than its source must not be tested, nor
 	    if [ "$$source" -nt "$$compiled" ]; then find src -name '*.so' -delete; fi; \
 	  done; \
 	done
+
+bench: $(DEV) native servers ## throughput, CPU and memory beside PgBouncer and direct (ARGS="--quick", "--json")
+	@$(PY) -m bench.run $(ARGS)
 
 servers: # Debian's servers for the tests, when root on Debian
 	@sh tests/install-servers.sh

@@ -36,6 +36,8 @@ from tests.real.certificates import Authority
 
 #: What clients of this gateway send as their password.
 TOKEN = "a-token-everyone-believes"
+#: Besides each target's own database clients may open this one.
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Gateway:
     ca: Path
     process: subprocess.Popen[str]
     records_path: Path
+    token: str = TOKEN
 
     def records(self) -> list[dict[str, Any]]:
         """Everything recorded so far: {"session", "record" (its type), its fields}."""
@@ -206,7 +209,7 @@ class TrustingWorld(World):
         self._password = Secret(password) if password is not None else None
         plain = TlsSettings(TlsMode.DISABLE)
         self.targets = {
-            name: Target(name, "postgres", host, port, database, tls=plain)
+            name: Target(name, "postgres", host, port, database, tls=plain, databases=(SCRATCH,))
             for name, (host, port, database) in settings.targets.items()
         }
         flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY

@@ -109,11 +109,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgres_15() -> Iterator[PostgresServer]:
-    """Debian's PostgreSQL 15, TLS on. Raises Unavailable."""
+def postgres_15(*settings: str) -> Iterator[PostgresServer]:
+    """Debian's PostgreSQL 15, TLS on. `settings`: "name=value", over those of the tests. Raises Unavailable."""
     if not (DEBIAN_15 / "postgres").exists():
         raise Unavailable("PostgreSQL 15 is not installed (Debian: apt-get install postgresql-15)")
-    with _postgres(DEBIAN_15, 15, tls=True) as server:
+    with _postgres(DEBIAN_15, 15, settings, tls=True) as server:
         yield server
 
 
@@ -129,7 +129,7 @@ def postgres_18() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def _postgres(binaries: Path, version: int, *, tls: bool) -> Iterator[PostgresServer]:
+def _postgres(binaries: Path, version: int, more: Sequence[str] = (), *, tls: bool) -> Iterator[PostgresServer]:
     home = Path(tempfile.mkdtemp(prefix=f"ostiary-pg{version}-"))
     try:
         account = _Account()
@@ -151,7 +151,7 @@ def _postgres(binaries: Path, version: int, *, tls: bool) -> Iterator[PostgresSe
         cert = "hostssl all auth_cert    127.0.0.1/32 cert\n" if tls else ""
         (data / "pg_hba.conf").write_text(_HBA.format(cert=cert))
         port = free_port()
-        settings = list(_SETTINGS)
+        settings = [*_SETTINGS, *more]
         if tls:
             files = f"ssl_cert_file={home}/server.crt", f"ssl_key_file={home}/server.key", f"ssl_ca_file={ca}"
             settings += ["ssl=on", *files]

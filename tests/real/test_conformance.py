@@ -10,7 +10,8 @@ from psycopg import sql
 
 from tests.real import gateway
 from tests.real.drivers.script import Endpoint
-from tests.real.gateway import TOKEN, Gateway
+from tests.real.gateway import SCRATCH, Gateway
+from tests.real.served import serving
 from tests.real.servers import PostgresServer
 
 DRIVERS = ("psycopg_sync", "psycopg_async", "asyncpg_driver", "pg8000_driver", "node_driver")
@@ -30,11 +31,12 @@ def through(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
         yield running
 
 
-def fresh_database(server: PostgresServer, name: str) -> None:
-    """An empty database of that name."""
+def fresh_database(server: PostgresServer) -> None:
+    """An empty scratch database."""
+    name = sql.Identifier(SCRATCH)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
 
 
 def comparable(name: str, value: Any) -> Any:
@@ -55,23 +57,32 @@ def differences(direct: list[tuple[str, Any]], through: list[tuple[str, Any]]) -
     ]
 
 
-def endpoints(server: PostgresServer, through: Gateway, database: str, *, tls: bool) -> tuple[Endpoint, Endpoint]:
+def endpoints(server: PostgresServer, through: Gateway, *, tls: bool) -> tuple[Endpoint, Endpoint]:
     """The server itself, and the gateway in front of it."""
-    direct = Endpoint(server.host, server.port, server.superuser, server.password.reveal_text(), database)
+    direct = Endpoint(server.host, server.port, server.superuser, server.password.reveal_text(), SCRATCH)
     ca = str(through.ca) if tls else None
-    return direct, Endpoint(through.host, through.port, server.superuser, TOKEN, f"orders/{database}", ca)
+    return direct, Endpoint(through.host, through.port, server.superuser, through.token, f"orders/{SCRATCH}", ca)
 
 
-@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+@pytest.fixture(scope="module")
+def served(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The whole product in front of each version: policy, detectors, recording. Nothing is classified."""
+    home = tmp_path_factory.mktemp("served")
+    target = (postgres.host, postgres.port, "postgres")
+    with serving(home, target, postgres.superuser, postgres.password) as running:
+        yield running
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["served-tls", "plain"])
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_driver(postgres: PostgresServer, through: Gateway, driver: str, tls: bool) -> None:
+def test_driver(postgres: PostgresServer, request: pytest.FixtureRequest, driver: str, tls: bool) -> None:
     """A driver's script gives the same both ways, step by step."""
     run: Callable[[Endpoint], list[tuple[str, Any]]] = importlib.import_module(f"tests.real.drivers.{driver}").run
-    database = f"conformance_{driver}"
-    direct, gated = endpoints(postgres, through, database, tls=tls)
-    fresh_database(postgres, database)
+    through = request.getfixturevalue("served" if tls else "through")
+    direct, gated = endpoints(postgres, through, tls=tls)
+    fresh_database(postgres)
     expected = run(direct)
-    fresh_database(postgres, database)
+    fresh_database(postgres)
     found = run(gated)
     assert len(expected) > 20
     assert not (lines := differences(expected, found)), "\n".join(lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.drivers.script import Endpoint
-from tests.real.gateway import Gateway
+from tests.real.gateway import SCRATCH, Gateway
 from tests.real.servers import DEBIAN_15, PostgresServer
 from tests.real.test_conformance import endpoints, fresh_database, through
 
@@ -42,10 +42,10 @@ def output(to: Endpoint, program: Path, *arguments: str) -> str:
     return f"{printed}exit {process.returncode}"
 
 
-def both(server: PostgresServer, gateway: Gateway, name: str, *, tls: bool = False) -> tuple[Endpoint, Endpoint]:
+def both(server: PostgresServer, gateway: Gateway, *, tls: bool = False) -> tuple[Endpoint, Endpoint]:
     """Endpoints on a fresh database."""
-    fresh_database(server, name)
-    return endpoints(server, gateway, name, tls=tls)
+    fresh_database(server)
+    return endpoints(server, gateway, tls=tls)
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
@@ -54,10 +54,10 @@ def test_psql_session(postgres: PostgresServer, through: Gateway, tls: bool) -> 
     program = (DEBIAN_15 if tls else postgres.bin) / "psql"
     printed = []
     for index in range(2):
-        to = both(postgres, through, "psql", tls=tls)[index]
-        text = output(to, program, "-X", "-f", str(SESSION), "-v", "database=psql")
+        to = both(postgres, through, tls=tls)[index]
+        text = output(to, program, "-X", "-f", str(SESSION), "-v", f"database={SCRATCH}")
         text = re.sub(r"PID \d+", "PID …", text)
-        printed.append(text.replace("orders/psql", "psql"))
+        printed.append(text.replace(f"orders/{SCRATCH}", SCRATCH))
     assert printed[0].count("\n") > 200
     assert not (lines := _differences(*printed)), "\n".join(lines)
 
@@ -68,7 +68,7 @@ def _differences(direct: str, through: str) -> list[str]:
 
 def test_psql_interrupted(postgres: PostgresServer, through: Gateway) -> None:
     """Ctrl-C cancels the statement on the server, and psql goes on."""
-    _, to = both(postgres, through, "interrupted")
+    _, to = both(postgres, through)
     process = command(to, postgres.bin / "psql", "-X", "-c", "SELECT 'ready'", "-c", "SELECT pg_sleep(30)")
     running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)' AND state = 'active'"
     end = time.monotonic() + 10
@@ -83,7 +83,7 @@ def test_psql_interrupted(postgres: PostgresServer, through: Gateway) -> None:
 
 def test_pg_dump_of_a_table(postgres: PostgresServer, through: Gateway) -> None:
     """Data of one table, as COPY and as INSERTs."""
-    direct, gated = both(postgres, through, "dump")
+    direct, gated = both(postgres, through)
     filled = output(
         direct,
         postgres.bin / "psql",
@@ -106,7 +106,7 @@ def test_pg_dump_of_a_table(postgres: PostgresServer, through: Gateway) -> None:
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
 def test_pgbench(postgres: PostgresServer, through: Gateway, mode: str) -> None:
     """The TPC-B script changes the same rows in the same way, in every mode, with many clients and pipelines."""
-    direct, gated = both(postgres, through, "bench")
+    direct, gated = both(postgres, through)
     bench = postgres.bin / "pgbench"
     assert "exit 0" in output(gated, bench, "-i", "-I", "dtGvp", "-q")
     printed = output(gated, bench, "-n", "-M", mode, "-c", "6", "-t", "20", "--random-seed=5")
@@ -122,7 +122,7 @@ def test_pgbench(postgres: PostgresServer, through: Gateway, mode: str) -> None:
 
 def test_pgbench_pipeline(postgres: PostgresServer, through: Gateway, tmp_path: Path) -> None:
     """Many statements before a Sync."""
-    _, gated = both(postgres, through, "bench")
+    _, gated = both(postgres, through)
     script = tmp_path / "pipeline.sql"
     script.write_text("\\startpipeline\n" + "SELECT 1;\nSELECT generate_series(1, 50);\n" * 20 + "\\endpipeline\n")
     printed = output(gated, postgres.bin / "pgbench", "-n", "-M", "extended", "-f", str(script), "-c", "3", "-t", "10")
