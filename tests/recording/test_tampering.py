@@ -100,6 +100,22 @@ def test_deed_is_found(copied: Path, signer: Signer, deed: str) -> None:
     assert states(copied, signer) == {"s1": State.TAMPERED, "s2": State.INTACT, "heads": State.INTACT}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "seq"),
+    [
+        (b"DROP TABLE t", b"SELECT now()", 6),
+        (b'"seq":3,"time"', b'"seq":3, "time"', 3),
+        (b'"seq":3,"time"', b'"seq":x,"time"', 3),
+    ],
+)
+def test_one_changed_record_is_one_finding(copied: Path, signer: Signer, old: bytes, new: bytes, seq: int) -> None:
+    """With its number, also when it is no record any more: its neighbours are not accused."""
+    path = path_of(copied)
+    path.write_bytes(b"".join(replaced(whole(path), old, new)))
+    verdict = verify(path, trusted(signer), Heads.load(copied, trusted(signer)))
+    assert [(finding.kind, finding.seq) for finding in verdict.findings] == [(FindingKind.CHANGED, seq)]
+
+
 @pytest.mark.parametrize("count", range(len(EVERY) + 2))
 @pytest.mark.parametrize("more", [0, 1, 60, -1])
 def test_sealed_recording_is_not_shortened(copied: Path, signer: Signer, count: int, more: int) -> None:

@@ -4,13 +4,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ostiary.core import ActionFinished, IntentRecorded
 from ostiary.recording import FileRecording, RecordingFailed, Signer, State, TrustedKeys, read, verify
-from ostiary.recording.format import Checkpoint, Seal
+from ostiary.recording.format import MAX_LINE, Checkpoint, Seal
 from ostiary.recording.recorder import CHECKPOINT_RECORDS, CHECKPOINT_SECONDS, WAITING_BYTES
 from tests.recording.kit import EVERY, Clock, failing_disk, intent, path_of, record, started, states, trusted, whole
 
@@ -172,11 +173,31 @@ def test_many_long_values_do_not_shorten_the_statement(directory: Path, recordin
     assert len(entry.cuts) == 6_000
 
 
+def test_what_fits_a_line_is_whole(directory: Path, recording: FileRecording) -> None:
+    """Nothing is cut before it must be."""
+    recorder = recording.open("s1")
+    recorder.write(intent(1, "x", ("v" * 65_536,) * 250))
+    assert bodies(directory) == [intent(1, "x", ("v" * 65_536,) * 250)]
+    recorder.close("done")
+
+
+def test_as_many_values_as_a_statement_can_have_fit(directory: Path, recording: FileRecording) -> None:
+    """PostgreSQL's 65,535, of the characters that JSON writes longest, beside a statement of such characters."""
+    recorder = recording.open("s1")
+    recorder.write(intent(1, "\x01" * 65_536, ("\x01" * 300,) * 65_535))
+    recorder.close("done")
+    entry = list(read(path_of(directory)))[1]
+    assert isinstance(entry.body, IntentRecorded)
+    assert (entry.body.text, entry.body.accesses) == ("\x01" * 65_536, intent().accesses)
+    assert (len(entry.body.parameters), len(entry.cuts)) == (65_535, 65_535)
+    assert path_of(directory).stat().st_size < MAX_LINE
+
+
 def test_record_that_fits_in_no_way_is_refused_and_nothing_else(directory: Path, recording: FileRecording) -> None:
     """Neither a part of it nor a gap is written, and the recorder goes on."""
     recorder = recording.open("s1")
     with pytest.raises(RecordingFailed, match="too large"):
-        recorder.write(intent(1), intent(2, "x", ("v" * 300,) * 65_535))
+        recorder.write(intent(1), replace(intent(2), accesses=("read " + "v" * 60_000,) * 300))
     with pytest.raises(RecordingFailed, match="not Unicode"):
         recorder.write(intent(1), intent(2, "\ud800"))
     recorder.write(intent(3))

@@ -34,8 +34,11 @@ FORMAT: Final = 1
 MAX_TEXT: Final = 64 * 1024
 #: No line is longer; a reader may refuse to buffer more.
 MAX_LINE: Final = 16 * 1024 * 1024
-#: Tried in turn on a record that has many long texts (65,535 bind values, say), until its line fits.
-_TEXT_LIMITS: Final = (MAX_TEXT, 4096, 256)
+#: Bytes of each value, tried in turn on a record with many long ones (65,535 bind values, say), until its line fits.
+_VALUE_LIMITS: Final = (MAX_TEXT, 4096, 256, 16)
+#: The fields they are in. Other texts keep their 64 KiB: else whoever sends enough values could choose how little of
+#: the statement is kept.
+_VALUES: Final = frozenset({"parameters", "rows"})
 
 
 class FileType(StrEnum):
@@ -186,16 +189,28 @@ def content(seq: int, time: float, body: Body) -> bytes:
 
 
 def _fit(body: Body) -> tuple[bytes, bytes]:
-    for limit in _TEXT_LIMITS:
+    for limit in _VALUE_LIMITS:
         cuts: list[Cut] = []
-        # Else whoever sends enough parameters could choose how little of the statement is kept.
-        limits = {f.name: MAX_TEXT if f.name == "text" else limit for f in dataclasses.fields(body)}
+        limits = {f.name: limit if f.name in _VALUES else MAX_TEXT for f in dataclasses.fields(body)}
+        if sum(_at_least(getattr(body, name), most) for name, most in limits.items()) > MAX_LINE:
+            continue
         fields = {name: _shorten(getattr(body, name), name, most, cuts) for name, most in limits.items()}
         encoded = _encode(fields)
         tail = b',"cut":%b' % _encode(cuts) if cuts else b""
         if len(encoded) + len(tail) < MAX_LINE - 1024:
             return encoded, tail
     raise RecordingFailed(f"a record of kind {KINDS[type(body)]} is too large to be recorded, whatever is cut")
+
+
+def _at_least(value: object, limit: int) -> int:
+    """Characters that the shortened value takes at least: spares the work for a limit under which it can't fit."""
+    match value:
+        case str():
+            return min(len(value), limit)
+        case tuple():
+            return sum(_at_least(item, limit) for item in value)
+        case _:
+            return 0
 
 
 def _shorten(value: object, at: str, limit: int, cuts: list[Cut]) -> object:

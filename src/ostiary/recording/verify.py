@@ -228,7 +228,8 @@ class _Scan:
 
     def run(self) -> Iterator[Line]:
         """Check line after line, and hand on those that are lines."""
-        previous = genesis(self.type, self.name)
+        # None after a line that is none: what followed it can't be checked against it.
+        previous: bytes | None = genesis(self.type, self.name)
         expected = 0
         signed: Line | None = None
         try:
@@ -236,6 +237,7 @@ class _Scan:
                 if line is None:
                     self._no_line(raw, expected)
                     expected += raw.endswith(b"\n")
+                    previous = None
                     continue
                 self.count += 1
                 self._place(line, expected)
@@ -304,9 +306,9 @@ class _Scan:
                 FindingKind.ORDER, f"record {line.seq} follows record {expected - 1}: reordered or repeated", line.seq
             )
 
-    def _chain(self, line: Line, expected: int, previous: bytes) -> None:
+    def _chain(self, line: Line, expected: int, previous: bytes | None) -> None:
         seq = line.seq
-        if seq == expected and line.digest(previous) != line.hash:
+        if seq == expected and previous is not None and line.digest(previous) != line.hash:
             what = f"record {seq} was changed" if seq else "the first record was changed, or belongs to another session"
             self.find(FindingKind.CHANGED, what, seq)
         mark = self.marks.get(seq)
