@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ostiary.approvals import Approval
 from ostiary.cli.common import ConfigOption, Context, errors, run
-from ostiary.cli.output import Exit, Output, OutputOption, fail, moment, out, structured, table
-from ostiary.core import Secret, printable, printable_lines
+from ostiary.cli.output import Exit, Output, OutputOption, fail, moment, say, structured, table
+from ostiary.core import Secret, printable_lines
 
 _LONGEST_TOKEN = 64 * 1024
 CodeArgument = Annotated[str, typer.Argument(help="The request's code, as the notice shows it.")]
@@ -97,9 +96,9 @@ def _decide(
     if output is not Output.TABLE:
         structured(after, output)
     elif after.missing and approve:
-        out.print(f"request {after.request.code}: counted; it still needs {', '.join(map(str, after.missing))}")
+        say(f"request {after.request.code}: counted; it still needs {', '.join(map(str, after.missing))}")
     else:
-        out.print(f"request {after.request.code}: {after.state.value}")
+        say(f"request {after.request.code}: {after.state.value}")
 
 
 def _token(path: Path | None) -> Secret:
@@ -133,10 +132,9 @@ def _show(found: Approval) -> None:
     }
     for name, value in facts.items():
         if value:
-            out.print(f"  {name:9} {escape(printable(value))}", soft_wrap=True)
-    out.print("  statement")
+            say(f"  {name:9} {value}")
+    say("  statement")
     for line in printable_lines(request.text):
-        out.print(f"    [bold]{escape(line)}[/bold]", soft_wrap=True)
+        say("    ", (line, "bold"))
     for number, parameter in enumerate(request.parameters, 1):
-        shown = "NULL" if parameter is None else printable(parameter)
-        out.print(f"    ${number} = {escape(shown)}", soft_wrap=True)
+        say(f"    ${number} = {'NULL' if parameter is None else parameter}")

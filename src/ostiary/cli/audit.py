@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import Progress
 
 from ostiary.cli.common import ConfigOption, Context, errors
-from ostiary.cli.output import Exit, Output, OutputOption, err, fail, out, structured
-from ostiary.core import printable
+from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
 from ostiary.recording import State, Verdict
 
 _STYLE = {State.TAMPERED: "bold red", State.UNREADABLE: "red", State.UNSEALED: "yellow"}
@@ -38,7 +36,7 @@ def build(context: Context) -> typer.Typer:
             if not operations.recordings.exists():
                 fail(f"{operations.recordings}: nothing was recorded there yet", "the gateway makes it when it starts")
             keys, believed = operations.trusted_keys(key or ())
-            with Progress(console=err, transient=True) as progress:
+            with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
                 task = progress.add_task("verifying", total=None)
                 verdicts = list(
                     operations.verify(keys, lambda done, total: progress.update(task, completed=done, total=total))
@@ -51,7 +49,7 @@ def build(context: Context) -> typer.Typer:
                 if verdict.state in _STYLE:
                     _show(verdict)
             counts = ", ".join(f"{n} {s.value}" for s in State if (n := sum(v.state is s for v in verdicts)))
-            out.print(f"{len(verdicts)} files: {counts or 'nothing was recorded'}; believed: {escape(believed)}")
+            say(f"{len(verdicts)} files: {counts or 'nothing was recorded'}; believed: {believed}")
         if bad:
             raise typer.Exit(Exit.TAMPERED)
 
@@ -59,7 +57,6 @@ def build(context: Context) -> typer.Typer:
 
 
 def _show(verdict: Verdict) -> None:
-    style = _STYLE[verdict.state]
-    out.print(f"[{style}]{verdict.state.value}[/{style}] {escape(printable(str(verdict.path)))}", soft_wrap=True)
+    say((verdict.state.value, _STYLE[verdict.state]), f" {verdict.path}")
     for finding in verdict.findings:
-        out.print(f"    {escape(printable(finding.message))}", soft_wrap=True)
+        say(f"    {finding.message}")

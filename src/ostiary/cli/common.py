@@ -9,9 +9,8 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
-from ostiary.cli.output import Exit, err, fail
+from ostiary.cli.output import Exit, err, fail, say
 from ostiary.control import Operations
-from ostiary.core import printable
 from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
 from ostiary.policy import PolicyError
@@ -53,7 +52,7 @@ class Context:
 def wrong(problems: Sequence[str], what: str) -> NoReturn:
     """Say what is wrong with files, a line each, and end."""
     for problem in problems:
-        err.print(printable(problem), soft_wrap=True, markup=False)
+        say(problem, to=err)
     fail(what, f"mend the {'line' if len(problems) == 1 else f'{len(problems)} lines'} named above", Exit.USAGE)
 
 

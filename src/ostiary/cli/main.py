@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ostiary.cli import approvals, audit, policy, sessions
 from ostiary.cli.common import ConfigOption, Context, errors, wrong
-from ostiary.cli.output import Output, OutputOption, fail, out, structured, table
+from ostiary.cli.output import Output, OutputOption, fail, say, structured, table
 from ostiary.control import Operations
 
 
@@ -86,14 +85,14 @@ def build(hooks: Hooks) -> typer.Typer:
         """Validate the configuration and everything it points at."""
         path = context.path(config)
         _checked(hooks, path)
-        out.print(f"{escape(str(path))}: fine", soft_wrap=True)
+        say(f"{path}: fine")
 
     @app.command()
     def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
         """Write a commented starter configuration."""
         try:
             for made in hooks.init(directory):
-                out.print(f"made {escape(str(made))}", soft_wrap=True)
+                say(f"made {made}")
         except OSError as error:
             fail(f"{error.filename or directory}: {error.strerror}", "nothing was written; choose another directory")
 

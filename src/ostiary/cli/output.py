@@ -13,7 +13,6 @@ import typer
 import yaml
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -63,10 +62,22 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to sho
 
 def fail(message: str, hint: str = "", code: Exit = Exit.FAILED) -> NoReturn:
     """Say what went wrong and what to do next, and end."""
-    err.print(f"[red]error:[/red] {escape(printable(message))}", soft_wrap=True)
+    say(("error:", "red"), f" {message}", to=err)
     if hint:
-        err.print(f"[dim]next:[/dim]  {escape(printable(hint))}", soft_wrap=True)
+        say(("next:", "dim"), f"  {hint}", to=err)
     raise typer.Exit(code)
+
+
+def say(*parts: str | tuple[str, str], to: Console | None = None) -> None:
+    """One line, to standard output unless told; a part may come with a style. Texts are shown, never interpreted.
+
+    Rich's own markup is not used for this: no way of escaping it gives every text back as it was.
+    """
+    line = Text()
+    for part in parts:
+        shown, style = part if isinstance(part, tuple) else (part, "")
+        line.append(printable(shown), style)
+    (to or out).print(line, soft_wrap=True)
 
 
 def structured(data: object, output: Output) -> None:

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ostiary.cli.common import ConfigOption, Context, errors, wrong
-from ostiary.cli.output import Exit, Output, OutputOption, fail, out, structured
-from ostiary.core import Operation, PrincipalKind, Verdict, printable
+from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
+from ostiary.core import Operation, PrincipalKind, Verdict
 from ostiary.policy import Explanation, PolicyError, Rule
 
 _STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.DENY: "red"}
@@ -30,7 +29,7 @@ def build(context: Context) -> typer.Typer:
             problems = context.operations(config).check_policy(path)
         if problems:
             wrong(list(map(str, problems)), "the policies can't be used; a running gateway keeps those it has")
-        out.print("policies are fine")
+        say("policies are fine")
 
     @group.command()
     def explain(
@@ -79,19 +78,15 @@ def build(context: Context) -> typer.Typer:
 
 def _show(found: Explanation) -> None:
     ruling = found.ruling
-    style = _STYLE[ruling.verdict]
-    out.print(f"[{style}]{ruling.verdict.value}[/{style}]  {escape(printable(ruling.reason))}", soft_wrap=True)
+    say((ruling.verdict.value, _STYLE[ruling.verdict]), f"  {ruling.reason}")
     for finding in found.findings:
-        style = _STYLE[finding.verdict]
-        what = escape(printable(f"{finding.action} {finding.resource}"))
-        out.print(f"  [{style}]{finding.verdict.value:5}[/{style}] {what}", soft_wrap=True)
+        say("  ", (f"{finding.verdict.value:5}", _STYLE[finding.verdict]), f" {finding.action} {finding.resource}")
         for rule in (*finding.permits, *finding.forbids):
             mark = "decides" if rule in finding.deciding else "fired"
             approval = f", lifted by {rule.approval}" if rule.approval else ""
-            where = f"{rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})"
-            out.print(f"        {escape(printable(where))}", soft_wrap=True)
+            say(f"        {rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})")
         if finding.sentence:
-            out.print(f"        {escape(printable(finding.sentence))}", soft_wrap=True)
+            say(f"        {finding.sentence}")
 
 
 def _plain(found: Explanation) -> object:

@@ -4,11 +4,11 @@ import time
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ostiary.cli.common import ConfigOption, Context, errors
-from ostiary.cli.output import Output, OutputOption, moment, out, structured, table, text
+from ostiary.cli.output import Output, OutputOption, moment, out, say, structured, table, text
 from ostiary.core import printable, printable_lines
 from ostiary.recording import Moment, MomentKind, SessionFilter
 
@@ -63,7 +63,7 @@ def build(context: Context) -> typer.Typer:
             structured(detail, output)
             return
         summary = detail.summary
-        out.print(f"[bold]{escape(printable(summary.session_id))}[/bold]  {summary.state.value}")
+        say((summary.session_id, "bold"), f"  {summary.state.value}")
         facts = {
             "principal": summary.principal,
             "groups": text(detail.started.groups) if detail.started else "",
@@ -76,7 +76,7 @@ def build(context: Context) -> typer.Typer:
             "reason": summary.reason,
         }
         for name, value in facts.items():
-            out.print(f"  {name:11} {escape(printable(value))}", soft_wrap=True)
+            say(f"  {name:11} {value}")
         rows = [
             (a.action_id, a.verdict, a.status, a.outcome, a.rows, a.summary, a.rules, a.approved_by, list(a.masked))
             for a in detail.actions
@@ -85,9 +85,9 @@ def build(context: Context) -> typer.Typer:
         folded = ("OUTCOME", "WHAT", "RULES", "APPROVED BY", "MASKED")
         table(headings, rows, "no command", folded=folded, dropped=("MASKED", "STATUS", "ROWS"))
         if detail.more:
-            out.print(f"… and {detail.more} more; `-o json` and `replay` show all")
+            say(f"… and {detail.more} more; `replay` shows all")
         if detail.damage:
-            out.print(f"[bold red]damaged:[/bold red] {escape(printable(detail.damage))}")
+            say(("damaged:", "bold red"), f" {detail.damage}")
 
     @group.command()
     def replay(
@@ -113,18 +113,16 @@ def build(context: Context) -> typer.Typer:
 
 
 def _show(each: Moment) -> None:
-    style = _STYLE.get(each.kind, "")
     lines = printable_lines(each.text) or ("",)
-    for index, line in enumerate(lines):
-        lead = f"[dim]{each.offset:9.3f}s[/dim] {each.kind.value:10}" if index == 0 else " " * 21
-        shown = f"[{style}]{escape(line)}[/{style}]" if style else escape(line)
-        out.print(f"{lead} {shown}", soft_wrap=True)
+    say((f"{each.offset:9.3f}s", "dim"), f" {each.kind.value:10} ", (lines[0], _STYLE.get(each.kind, "")))
+    for line in lines[1:]:
+        say(" " * 22, (line, _STYLE.get(each.kind, "")))
     for note in each.notes:
-        out.print(f"{'':21} [dim]{escape(printable(note))}[/dim]", soft_wrap=True)
+        say(" " * 22, (note, "dim"))
     if each.columns:
         rows = Table(box=None, header_style="dim")
         for name in each.columns:
-            rows.add_column(escape(printable(name)), overflow="fold")
+            rows.add_column(Text(printable(name)), overflow="fold")
         for row in each.rows:
-            rows.add_row(*("[dim]NULL[/dim]" if cell is None else escape(printable(cell)) for cell in row))
+            rows.add_row(*(Text("NULL", "dim") if cell is None else Text(printable(cell)) for cell in row))
         out.print(rows)

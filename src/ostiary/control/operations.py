@@ -106,7 +106,7 @@ class Operations:
         return TrustedKeys.load(beside), str(beside)
 
     def verify(self, keys: TrustedKeys, progress: Callable[[int, int], None]) -> Iterator[Verdict]:
-        """Every recording and every log of heads; `progress`: files done, files in all."""
+        """Every recording and every log of heads; `progress`: sessions done, sessions in all."""
         return verify_all(self.recordings, keys, progress)
 
     # ------------------------------------------------------------ policy

