@@ -1,0 +1,246 @@
+"""`ostiary serve` as it is run: its own process, its own configuration, on a real PostgreSQL, with a local issuer."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar
+
+import psycopg
+
+from ostiary.core import Secret
+from ostiary.identity.local_issuer import LocalIssuer
+from tests.real.servers import PostgresServer
+
+T = TypeVar("T")
+AUDIENCE = "ostiary-tests"
+ADMIN_PASSWORD = "adm1n-canary-5e21"
+_CONFIG = """\
+server:
+  state: sqlite:state.db
+  tls: auto
+  masking_key: {{env: SERVED_MASKING_KEY}}
+  listen: {{postgres: 127.0.0.1:0}}
+issuers:
+  - name: ci
+    type: oidc
+    issuer: {issuer}
+    audience: {audience}
+    groups: ["{{groups}}"]
+    leeway: 0s
+    session_grace: 0s
+targets:
+  - name: shop
+    protocol: postgres
+    address: 127.0.0.1:{port}
+    database: {database}
+    tls: {{mode: verify-full, ca: {ca}}}
+    credential:
+      type: postgres-role
+      admin: {{username: served_admin, password: {{env: SERVED_ADMIN_PASSWORD}}}}
+      member_of: [served_rw]
+policies: policies
+classification:
+  - {{target: shop, object: public.people.email, class: pii.email}}
+masking:
+  pii.email: {{transform: hash, text_only: true}}
+approvals:
+  dba: {{members: [{{group: dba}}], required: 1, timeout: {timeout}}}
+"""
+POLICY = """\
+@id("works")
+permit (principal in Group::"app", action, resource);
+@id("functions")
+permit (principal in Group::"app", action == Action::"unknown", resource);
+@id("no-unbounded-delete")
+forbid (principal, action == Action::"delete", resource) unless { context.has_where };
+@id("dba-approves")
+@approval("dba")
+forbid (principal, action == Action::"define", resource);
+"""
+_DATABASE = """\
+CREATE ROLE served_rw NOLOGIN;
+CREATE ROLE served_admin LOGIN CREATEROLE PASSWORD '{password}';
+GRANT served_rw TO served_admin WITH ADMIN OPTION;
+GRANT pg_signal_backend TO served_admin;
+"""
+_TABLES = """\
+GRANT USAGE, CREATE ON SCHEMA public TO served_rw;
+SET ROLE served_rw;
+CREATE TABLE people (id int PRIMARY KEY, email text);
+INSERT INTO people SELECT n, 'person' || n || '@example.org' FROM generate_series(1, 10) n;
+"""
+
+
+def until(ask: Callable[[], T | None], what: str, seconds: float = 20.0) -> T:
+    """The first answer that is true. Raises TimeoutError naming what never happened."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"never happened: {what}")
+        time.sleep(0.02)
+    return answer
+
+
+@contextmanager
+def issuing() -> Iterator[LocalIssuer]:
+    """A local issuer, served by a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    issuer = LocalIssuer()
+    asyncio.run_coroutine_threadsafe(issuer.start(), loop).result(10)
+    try:
+        yield issuer
+    finally:
+        asyncio.run_coroutine_threadsafe(issuer.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def prepare(server: PostgresServer, database: str) -> None:
+    """The admin account with the documented grants, and a table."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("SET log_statement = none")
+        connection.execute(_DATABASE.format(password=ADMIN_PASSWORD).encode())
+        connection.execute(f"CREATE DATABASE {database}".encode())
+    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+        connection.execute(_TABLES.encode())
+
+
+@dataclass
+class Served:
+    """A gateway's home, and its process while it runs."""
+
+    home: Path
+    server: PostgresServer
+    database: str
+    issuer: LocalIssuer
+    timeout: str = "10m"
+    process: "subprocess.Popen[bytes] | None" = None
+    port: int = 0
+    _environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._environment = {
+            **os.environ,
+            "SERVED_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "SERVED_MASKING_KEY": "a masking key of some length",
+            "PYTHONWARNINGS": "error",
+        }
+        (self.home / "policies").mkdir(parents=True)
+        self.policy(POLICY)
+        self.config.write_text(
+            _CONFIG.format(
+                issuer=self.issuer.url,
+                audience=AUDIENCE,
+                port=self.server.port,
+                database=self.database,
+                ca=self.server.ca,
+                timeout=self.timeout,
+            )
+        )
+
+    @property
+    def config(self) -> Path:
+        """Its configuration."""
+        return self.home / "ostiary.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What all its runs said, JSON lines."""
+        return self.home / "serve.log"
+
+    def policy(self, text: str) -> None:
+        """Write the policies, in one step."""
+        draft = self.home / "draft"
+        draft.write_text(text)
+        draft.replace(self.home / "policies" / "served.cedar")
+
+    def start(self) -> None:
+        """Serve; wait until it does."""
+        known = len(self.events("serving"))
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ostiary", "serve", "-c", str(self.config)],
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+            )
+        self.process = process
+        until(lambda: len(self.events("serving")) > known or process.poll() is not None, "serving")
+        assert process.poll() is None, self.log.read_text()
+        self.port = int(self.events("serving")[-1]["postgres"])
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(40)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Lines of the log with this event."""
+        if not self.log.exists():
+            return []
+        lines = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+        return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+    def token(self, subject: str = "job", *groups: str, lifetime: float = 3600.0) -> Secret:
+        """A token for this gateway; without groups it is in `app`."""
+        return self.issuer.mint(subject, AUDIENCE, lifetime, groups=list(groups or ("app",)))
+
+    def connect(self, token: Secret | None = None, **more: Any) -> "psycopg.Connection[tuple[Any, ...]]":
+        """As a program does."""
+        settings: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "dbname": "shop",
+            "user": "anybody",
+            "password": (token or self.token()).reveal_text(),
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.home / "gateway.crt"),
+            "gssencmode": "disable",
+            "connect_timeout": 20,
+            "autocommit": True,
+        }
+        return psycopg.connect(**{**settings, **more})
+
+    def cli(self, *arguments: str, token: Secret | None = None) -> "subprocess.CompletedProcess[str]":
+        """As a person does."""
+        environment = {**self._environment, **({"OSTIARY_TOKEN": token.reveal_text()} if token else {})}
+        command = [sys.executable, "-m", "ostiary", *arguments, "-c", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with `-o json`."""
+        done = self.cli(*arguments, "-o", "json")
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    def pending(self) -> str:
+        """The code of the one request that waits."""
+        (one,) = until(lambda: self.json("approvals", "list"), "a request that waits")
+        return str(one["request"]["code"])
+
+    def roles(self) -> list[str]:
+        """Session roles on the server."""
+        query: LiteralString = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'ostiary_shop_') ORDER BY 1"
+        return [name for (name,) in self.server.run(query)]
+
+    def newest(self) -> dict[str, Any]:
+        """The newest session, once it is over."""
+
+        def over() -> dict[str, Any] | None:
+            found: list[dict[str, Any]] = self.json("sessions", "list", "--limit", "1")
+            return found[0] if found and found[0]["state"] == "sealed" else None
+
+        return until(over, "the newest session is sealed")
