@@ -40,6 +40,8 @@ class Column:
     #: Objects this column is derived from when the server's catalogue shows it (a view's base columns).
     origins: tuple[str, ...] = ()
     charset: str = "utf-8"
+    #: Cell bytes are in the type's binary format: a record shows them as `\\x…`.
+    binary: bool = False
 
 
 class Rows(Protocol):

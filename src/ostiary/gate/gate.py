@@ -448,6 +448,6 @@ def _readable(result: Result, index: int, take: int, full: bool) -> list[str | N
     column = result.columns[index]
     bound = None if full else SAMPLE_CELL
     cells = result.rows.column(index)[:take]
-    if column.kind is ValueKind.OPAQUE:
-        return [None if cell is None else cell[:bound].hex() for cell in cells]
+    if column.kind is ValueKind.OPAQUE and column.binary:
+        return [None if cell is None else "\\x" + cell[:bound].hex() for cell in cells]
     return [None if cell is None else cell[:bound].decode("utf-8", "replace") for cell in cells]

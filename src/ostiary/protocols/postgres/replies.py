@@ -20,7 +20,7 @@ MAX_OWN_ANSWER = 64 << 20
 _ENDS_WITH_READY = frozenset({Expect.SYNC, Expect.QUERY, Expect.FUNCTION_CALL, Expect.POISON_QUERY, Expect.OWN_SYNC})
 _SYNCS = frozenset({Expect.SYNC, Expect.OWN_SYNC})
 _OWN = frozenset({Expect.OWN_QUERY, Expect.OWN_STEP})
-_FUNCTION_RESULT = (Column("function result", None, ValueKind.OPAQUE),)
+_FUNCTION_RESULT = (Column("function result", None, ValueKind.OPAQUE, binary=True),)
 
 
 class Replies:

@@ -179,19 +179,27 @@ class Resolver:
         return tuple(self._prefix + column for column in found)
 
 
+_CHANGING = {Operation.DELETE, Operation.UPDATE}
+_CHANGING_TAGS = {"DELETE", "UPDATE", "TRUNCATE", "MERGE"}
+
+
 def summary(resolver: Resolver, statement: Statement, inner: Sequence[Statement] = ()) -> str:
     """A person's sentence: "DELETE without WHERE on public.orders". `inner`: what names in it stand for."""
     if inner:
         more = f" or {len(inner) - 1} others" if len(inner) > 1 else ""
         return f"{statement.tag} of {summary(resolver, inner[-1])}{more}"
+    tag, touches = statement.tag, [touch for touch in statement.touches if touch.kind == "relation"]
+    changing = [touch for touch in touches if touch.operation in _CHANGING]
+    if not statement.has_where and tag not in _CHANGING_TAGS and changing:
+        # What is wrong is the change inside, not the SELECT or EXPLAIN around it.
+        tag, touches = "/".join(dict.fromkeys(touch.operation.value.upper() for touch in changing)), changing
     named: dict[str, None] = {}
-    for touch in statement.touches:
-        if touch.kind == "relation":
-            found = resolver.objects(touch)
-            named[found[0].removeprefix("?.") if len(found) == 1 else touch.name.name] = None
+    for touch in touches:
+        found = resolver.objects(touch)
+        named[found[0].removeprefix("?.") if len(found) == 1 else touch.name.name] = None
     without = "" if statement.has_where else " without WHERE"
     shown = list(named)[:5] + (["…"] if len(named) > 5 else [])
-    return f"{statement.tag}{without}" + (f" on {', '.join(shown)}" if shown else "")
+    return f"{tag}{without}" + (f" on {', '.join(shown)}" if shown else "")
 
 
 def _is_temporary(schema: str) -> bool:

@@ -78,7 +78,9 @@ def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) ->
             binary = formats[0] if len(formats) == 1 else formats[index]
         obj, drawn = origins.origin(table & 0xFFFFFFFF, attnum) if table else (None, ())
         oid = type_oid & 0xFFFFFFFF
-        columns.append(Column(name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn))
+        columns.append(
+            Column(name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn, binary=bool(binary))
+        )
     if at != len(frame):
         raise ProtocolError("the target sent a RowDescription with bytes after its last field")
     return tuple(columns)
@@ -90,11 +92,13 @@ def columns_of_copy(
     """Columns of a COPY: (name, table oid, attnum, type oid) where the relation is known, else computed ones."""
     if found is None:
         kind = ValueKind.OPAQUE if binary else ValueKind.STRUCTURED
-        return tuple(Column(f"column {index + 1}", None, kind) for index in range(width))
+        return tuple(Column(f"column {index + 1}", None, kind, binary=binary) for index in range(width))
     columns = []
     for name, table, attnum, oid in found:
         obj, drawn = origins.origin(table, attnum)
-        columns.append(Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in INERT, origins=drawn))
+        columns.append(
+            Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in INERT, origins=drawn, binary=bool(binary))
+        )
     return tuple(columns)
 
 
