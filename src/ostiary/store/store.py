@@ -117,6 +117,9 @@ def _sqlite(path: Path, *, create: bool) -> AsyncEngine:
             if not create:
                 raise StoreError(f"the state store {path} is not there: the gateway makes it when it first starts")
             _create(path)
+        if not path.is_file():
+            # Said before a connection's thread is begun for it, which would outlive the failure.
+            raise StoreError(f"the state store {path} is not a file: name one in `server.state`")
         path.chmod(0o600)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"the state store {path} can't be prepared ({error}): does its directory exist?") from error
