@@ -394,7 +394,7 @@ class Replies:
         else:
             raise ProtocolError("the target's catalogue could not be read; nothing can be judged without it")
         if running is not None:
-            x.finish(running, "error", field_of(frame, "C"))
+            x.fail(running, field_of(frame, "C"))
         if slot.running is not None:
             x.copy_in = None
         if slot.expect in EXTENDED:
@@ -405,8 +405,9 @@ class Replies:
         x = self._x
         while x.slots and x.slots[0].expect not in _SYNCS:
             dropped = x.slots.popleft()
-            if dropped.running is not None:
-                x.finish(dropped.running, "error", "not run: an earlier message of the pipeline failed")
+            running = dropped.running or (dropped.portal.running if dropped.portal is not None else None)
+            if running is not None:
+                x.fail(running, "not run: an earlier message of the pipeline failed")
             if dropped.expect is Expect.PARSE and x.statements.get(dropped.name) is dropped.prepared:
                 del x.statements[dropped.name]
         if not x.slots:

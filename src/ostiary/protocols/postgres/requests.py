@@ -7,7 +7,7 @@ goes up at all.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
@@ -35,6 +35,8 @@ POISON_PARSE = message(b"P", b"\0denied by ostiary\0\0\0")
 MAX_INBOX_BYTES = 4 << 20
 MAX_SLOTS = 2048
 MAX_NAMES = 4096
+#: NAMEDATALEN - 1: a server knows a name by its first bytes only, so longer ones could stand for one another.
+MAX_NAME = 63
 _PORTAL = ord("P")
 _DATA = frozenset(b"dcf")
 
@@ -208,9 +210,7 @@ class Requests:
         action = self._judged(kind, text)
         if action is None:
             return
-        if len(self._x.statements) >= MAX_NAMES and name not in self._x.statements:
-            full = Refusal(RefusalKind.PROTOCOL, f"more than {MAX_NAMES} prepared statements", "close some first")
-            self.refuse(kind, refuse.error(full))
+        if not self._nameable(kind, name, self._x.statements, "prepared statements"):
             return
         types = frame[5 + len(name.encode()) + 1 + len(text.encode()) + 1 :]
         prepared = Prepared(action, text, types, segment=self._x.segment)
@@ -219,6 +219,8 @@ class Requests:
     def _bind(self, kind: int, frame: bytes) -> None:
         x = self._x
         bind = x.judge.bind(frame)
+        if not self._nameable(kind, bind.portal, x.portals, "portals"):
+            return
         prepared = x.statements.get(bind.statement)
         if prepared is None or (bind.statement and x.judge.ambiguous(bind.statement)):
             # SQL PREPARE and the protocol share one namespace; what it may stand for is ruled on as EXECUTE.
@@ -229,6 +231,16 @@ class Requests:
         action = x.judge.with_parameters(prepared.action, bind.parameters, prepared.parameter_types)
         asking = Asking(self._action_id(), action, frame, kind, prepared, bind.portal, bind.formats, bind.parameters)
         self._ask(action, asking, Stage.RUN)
+
+    def _nameable(self, kind: int, name: str, known: Collection[str], what: str) -> bool:
+        if len(name.encode()) > MAX_NAME:
+            refusal = Refusal(RefusalKind.PROTOCOL, f"refused: a name of {what} is longer than {MAX_NAME} bytes")
+        elif len(known) >= MAX_NAMES and name not in known:
+            refusal = Refusal(RefusalKind.PROTOCOL, f"more than {MAX_NAMES} {what}", "close some first")
+        else:
+            return True
+        self.refuse(kind, refuse.error(refusal))
+        return False
 
     def _by_sql(self, kind: int, name: str) -> Prepared | None:
         quoted = name.replace('"', '""')
@@ -294,7 +306,8 @@ class Requests:
         x = self._x
         name = message_of(frame, 0)
         portal = x.portals.get(name)
-        if portal is None:
+        if portal is None or x.judge.declared(name):
+            # A cursor that SQL declared under the name is no portal that was ruled on here; FETCH is.
             self.refuse(kind, refuse.missing("34000", f'portal "{name[:64]}" does not exist'))
             return
         if portal.running.permit.release and not portal.asked:

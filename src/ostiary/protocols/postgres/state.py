@@ -188,6 +188,12 @@ class Exchange:
             self.judge.forget()
         self.effects.append(Observe(running.action_id, Outcome(status, tag, running.rows, running.bytes)))
 
+    def fail(self, running: Running, why: str) -> None:
+        """An action failed or was skipped: what its portals stand for at the target is not what was ruled on."""
+        self.finish(running, "error", why)
+        for name in [name for name, portal in self.portals.items() if portal.running is running]:
+            del self.portals[name]
+
     def withdraw(self, why: str) -> Asking | None:
         """Whatever waits for a ruling is not wanted any more."""
         asking, self.asking = self.asking, None

@@ -64,6 +64,8 @@ class Judge:
         #: Everything a name has ever stood for: a superset, so never weaker.
         self._prepared: dict[str, tuple[Statement, ...]] = {}
         self._cursors: dict[str, tuple[Statement, ...]] = {}
+        #: Cursors that SQL declared.
+        self._declared: set[str] = set()
         self._temporary: frozenset[str] = frozenset()
         self._settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
         #: The server once reported a setting under which text means something else.
@@ -255,6 +257,7 @@ class Judge:
                     found.append(inner)
                 case DeclareCursor(name=name, inner=inner):
                     self._keep(self._cursors, name, inner)
+                    self._declared.add(name)
                     found.append(inner)
                 case Execute(name=name):
                     if name not in self._prepared:
@@ -319,6 +322,10 @@ class Judge:
     def ambiguous(self, name: str) -> bool:
         """May a statement of this name be another than the last Parse gave it?"""
         return len(self._prepared.get(name, ())) > 1
+
+    def declared(self, name: str) -> bool:
+        """May a portal of this name be a cursor that SQL declared?"""
+        return name in self._declared
 
     # ------------------------------------------------------------ what else the relay asks
 
