@@ -53,6 +53,7 @@ class Settings:
     key: str = ""
     #: Every result goes through the gate and is encoded anew; without it rows are relayed as they came.
     release: bool = True
+    #: For a client up to its token, and for a target up to its readiness.
     handshake_seconds: float = 20.0
 
 
@@ -241,7 +242,7 @@ class TrustingWorld(World):
 
 
 async def _serve(settings: Settings) -> None:
-    session.HANDSHAKE_SECONDS = settings.handshake_seconds
+    session.HANDSHAKE_SECONDS = session.CONNECT_SECONDS = settings.handshake_seconds
     world = TrustingWorld(settings, os.environ.pop("UPSTREAM_PASSWORD", None))
     gate = Gate(world.ports(), time.time, lambda: secrets.token_hex(8))
     catalogs = CatalogCache(time.monotonic)
