@@ -540,6 +540,8 @@ def test_a_sync_during_copy_in_is_owed_nothing() -> None:
         book.target(complete("COPY 1"), ready())
         book.ended("ok", "COPY 1")
         book.down(complete("COPY 1"), ready())
+        with pytest.raises(ProtocolError, match="asked for"):
+            book.target(ready())
 
 
 def test_a_failing_copy_in_drops_the_rest_of_the_data() -> None:

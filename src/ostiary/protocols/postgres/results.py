@@ -120,7 +120,9 @@ def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
     body = frame[5:]
     if not body.endswith(b"\0"):
         raise ProtocolError("the target sent an error without an end")
-    pieces = body[:-1].split(b"\0")[:-1]
+    *pieces, rest = body[:-1].split(b"\0")
+    if rest:
+        raise ProtocolError("the target sent an error with a field that does not end")
     if any(not piece for piece in pieces):
         raise ProtocolError("the target sent an error with an unnamed field")
     return tuple(chr(piece[0]) for piece in pieces), [piece[1:] for piece in pieces]
