@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,12 @@ STEPS = ("masked-rows", "session-role", "unbounded-delete", "held-drop", "other-
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the demo keeps its files; the database's own account must get there as well."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
-    (tmp_path / "t").mkdir()
-    (tmp_path / "t").chmod(0o1777)
-    return tmp_path / "t"
+def place() -> Iterator[Path]:
+    """Where the demo keeps its files: the database's own account must get there, which pytest's directories forbid."""
+    made = Path(tempfile.mkdtemp(prefix="ostiary-demo-test-"))
+    made.chmod(0o1777)
+    yield made
+    shutil.rmtree(made)
 
 
 def start(place: Path, *arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
