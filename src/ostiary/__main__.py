@@ -66,6 +66,8 @@ async def _serving(path: Path, files: int) -> None:
     # From before the first socket: a signal while it starts is no other than one a moment later.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # Whoever started it may have held them back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     gateway = await start(config.load(path))
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     log.info("serving", version=__version__, open_files=files, **gateway.ports)

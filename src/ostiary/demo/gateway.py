@@ -1,6 +1,7 @@
 """The demo's gateway: a configuration like anybody's, served by `ostiary serve` in a process of its own."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -88,22 +89,38 @@ def demo_gateway(home: Path, issuer: str, database: ShopDatabase) -> Iterator[De
     password.write_bytes(database.admin_password.reveal())
     (home / "shop.cedar").write_text((Path(__file__).parent / "shop.cedar").read_text())
     log = home / "gateway.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program, our own arguments
-            [sys.executable, "-m", "ostiary", "serve", "-c", str(gateway.config)],
-            stdout=output,
-            stderr=output,
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with log.open("w") as output, _uninterrupted():
+            process = subprocess.Popen(  # noqa: S603 - our own program, our own arguments
+                [sys.executable, "-m", "ostiary", "serve", "-c", str(gateway.config)],
+                stdout=output,
+                stderr=output,
+            )
         _wait(process, log)
         yield gateway
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=45)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            _end(process)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals wait: one that came between a process's start and its name would leave it behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=45)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
