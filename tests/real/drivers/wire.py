@@ -100,6 +100,7 @@ class WireClient:
         self.socket = socket.create_connection((host, port), seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
+        self._at = 0
         self.key = b""
 
     def __enter__(self) -> "WireClient":
@@ -114,13 +115,16 @@ class WireClient:
 
     def exactly(self, size: int) -> bytes:
         """Read so many bytes."""
-        while len(self._buffer) < size:
-            data = self.socket.recv(65536)
-            if not data:
-                raise EOFError
-            self._buffer += data
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
+        if len(self._buffer) - self._at < size:
+            self._buffer, self._at = self._buffer[self._at :], 0
+            while len(self._buffer) < size:
+                data = self.socket.recv(262144)
+                if not data:
+                    raise EOFError
+                self._buffer += data
+        start = self._at
+        self._at += size
+        return self._buffer[start : self._at]
 
     def receive(self) -> bytes:
         """One whole message."""
