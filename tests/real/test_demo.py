@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +23,11 @@ STEPS = ("masked-rows", "session-role", "unbounded-delete", "held-drop", "other-
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Where the demo keeps its files: the database's own account must get there, which pytest's directories forbid."""
-    made = Path(tempfile.mkdtemp(prefix="ostiary-demo-test-"))
-    made.chmod(0o1777)
-    yield made
-    shutil.rmtree(made)
+    """Where the demo keeps its files; not below pytest's directory, which each run of pytest closes to others."""
+    with tempfile.TemporaryDirectory(prefix="test-demo-") as name:
+        # The database's own account must get through.
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 def start(place: Path, *arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
@@ -126,6 +125,8 @@ def test_it_stays_up(place: Path) -> None:
         lines.append(line.strip())
         if line.startswith("Ctrl-C"):
             break
+    else:
+        pytest.fail(process.communicate(timeout=50)[1])
     printed = "\n".join(lines[lines.index("It stays up. In another terminal (sh, bash, zsh):") :]).replace("\\\n", "")
     settings = next(line for line in printed.splitlines() if line.startswith(". "))
     commands = [line for line in printed.splitlines() if line.startswith(("ostiary ", "PGPASSWORD="))]

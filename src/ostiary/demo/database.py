@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from ostiary.core import Secret
+from ostiary.demo.interrupt import shielded
 
 _NOBODY = 65534
 _SETTINGS = (
@@ -74,7 +75,8 @@ def shop_database() -> Iterator[ShopDatabase]:
     try:
         server = _Server(Path(spec.origin).parent, home)
         try:
-            server.start()
+            with shielded():
+                server.start()
             yield server.fill()
         finally:
             server.stop()
@@ -132,6 +134,7 @@ class _Server:
                 stderr=output,
                 cwd="/",
                 check=False,
+                start_new_session=True,
                 **account,  # type: ignore[call-overload]
             )
             if done.returncode:

@@ -1,7 +1,6 @@
 """The demo's gateway: a configuration like anybody's, served by `ostiary serve` in a process of its own."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ostiary.core import Secret
 from ostiary.demo.database import ShopDatabase
+from ostiary.demo.interrupt import shielded
 
 AUDIENCE = "ostiary-demo"
 _USUAL_PORT = 6432
@@ -91,27 +91,18 @@ def demo_gateway(home: Path, issuer: str, database: ShopDatabase) -> Iterator[De
     log = home / "gateway.log"
     process: subprocess.Popen[bytes] | None = None
     try:
-        with log.open("w") as output, _uninterrupted():
+        with shielded(), log.open("w") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program, our own arguments
                 [sys.executable, "-m", "ostiary", "serve", "-c", str(gateway.config)],
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
         _wait(process, log)
         yield gateway
     finally:
         if process is not None:
             _end(process)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Signals wait: one that came between a process's start and its name would leave it behind."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -6,10 +6,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 import psycopg
 from rich.console import Console
@@ -18,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ostiary.core import printable
+from ostiary.demo.interrupt import interruptible
 from ostiary.demo.stage import Stage, raised_stage
 from ostiary.demo.tour import STEPS, Observed, StepFailed
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
 
 
@@ -30,7 +26,7 @@ def main(*, once: bool, as_json: bool) -> int:
     progress = _Progress()
     staying = False
     try:
-        with _cleaned_up(), progress, raised_stage(progress.tell) as stage:
+        with interruptible(), progress, raised_stage(progress.tell) as stage:
             for number, step in enumerate(STEPS, 1):
                 progress.tell(f"step {number} of {len(STEPS)}")
                 began = time.monotonic()
@@ -87,24 +83,6 @@ class _Progress:
 
 def _multiline(message: str) -> list[str]:
     return ["\n".join(printable(line) for line in message.splitlines())]
-
-
-@contextmanager
-def _cleaned_up() -> Iterator[None]:
-    """However it is told to end, it takes down what it put up: the first signal interrupts, the others wait."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        del number, frame
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = [(each, signal.signal(each, interrupt)) for each in _SIGNALS]
-    try:
-        yield
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
 
 
 def _print_json(number: int, seen: Observed, seconds: float) -> None:
