@@ -404,3 +404,36 @@ def test_no_permission(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         1,
         "error: /var/lib/ostiary/recordings: Permission denied\nnext:  run it as the gateway's user\n",
     )
+
+
+def test_a_state_store_of_somebody_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said as such."""
+    desk.start_state()
+
+    def refuse(self: Path, mode: int) -> None:
+        raise PermissionError(1, os.strerror(1), str(self))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    done = desk.run("approvals", "list")
+    assert done.code == 1
+    assert done.err == (
+        f"error: the state store {desk.home}/state.db belongs to another user: run this as the gateway's own\n"
+    )
+
+
+def test_a_configuration_out_of_reach(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that can't be entered is no bug of ours."""
+
+    def refuse(self: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, os.strerror(13), str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    done = desk.run("sessions", "list", "-c", "/proc/1/root/x/ostiary.yaml", bare=True)
+    assert done.code == 2
+    assert done.err.startswith("/proc/1/root/x/ostiary.yaml: can't be read: ")
+
+
+def test_short_help(desk: Desk) -> None:
+    """`-h`, of the program and of a command."""
+    assert "Usage: ostiary [OPTIONS]" in desk.run("-h", bare=True).out
+    assert "Usage: ostiary sessions list" in desk.run("sessions", "list", "-h", bare=True).out

@@ -330,6 +330,7 @@ def test_terminated_with_open_sessions(served: Served) -> None:
         newest = served.json("sessions", "list", "--limit", "4")
         assert {(s["state"], s["reason"]) for s in newest} == {("sealed", "the gateway is stopping")}
         assert served.events("stopped")
+        assert {verdict["state"] for verdict in served.json("audit", "verify")} == {"intact"}
     finally:
         served.start()
 

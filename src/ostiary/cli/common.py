@@ -32,7 +32,12 @@ class Context:
     def path(self, config: Path | None) -> Path:
         """The configuration file."""
         path = config or Path("ostiary.yaml")
-        if not path.exists():
+        try:
+            missing = not path.exists()
+        except OSError:
+            # Whoever reads it says why it can't be read.
+            missing = False
+        if missing:
             fail(
                 f"{path} does not exist",
                 "name a configuration with -c, or make one with `ostiary init DIR`",

@@ -38,6 +38,7 @@ def build(hooks: Hooks) -> typer.Typer:
     app = typer.Typer(
         name="ostiary",
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         help="An identity-aware gateway: programs reach databases with their own token and never hold a password.",
     )

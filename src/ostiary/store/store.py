@@ -121,6 +121,8 @@ def _sqlite(path: Path, *, create: bool) -> AsyncEngine:
             # Said before a connection's thread is begun for it, which would outlive the failure.
             raise StoreError(f"the state store {path} is not a file: name one in `server.state`")
         path.chmod(0o600)
+    except PermissionError as error:
+        raise StoreError(f"the state store {path} belongs to another user: run this as the gateway's own") from error
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"the state store {path} can't be prepared ({error}): does its directory exist?") from error
     engine = create_async_engine(
