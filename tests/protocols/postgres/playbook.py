@@ -9,10 +9,9 @@ from typing import Self, TypeVar
 
 from ostiary.core import Permit, Refusal, RefusalKind, Secret, Stage
 from ostiary.protocols.postgres import refuse
-from ostiary.protocols.postgres.framing import Framer
+from ostiary.protocols.postgres.framing import Framer, message
 from ostiary.protocols.postgres.relay import Relay
 from ostiary.protocols.postgres.rows import encode_row
-from ostiary.protocols.postgres.state import message
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.wire.contract import Ask, Effect, Forward, Observe, Reply
 from tests.protocols.postgres.shop import judge as shop_judge

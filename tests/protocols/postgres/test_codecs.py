@@ -15,11 +15,10 @@ from psycopg._py_transformer import Transformer
 from ostiary.core import Column, Secret, ValueKind
 from ostiary.protocols.postgres import bind as binding
 from ostiary.protocols.postgres.copying import CopyOut
-from ostiary.protocols.postgres.framing import BACKEND, FRONTEND, MAX_MESSAGE, Framer
+from ostiary.protocols.postgres.framing import BACKEND, FRONTEND, MAX_MESSAGE, Framer, message
 from ostiary.protocols.postgres.results import columns_of, encode_fields, fields_of
 from ostiary.protocols.postgres.rows import DataRows, encode_row
 from ostiary.protocols.postgres.scram import MAX_ITERATIONS, ScramClient, md5_password
-from ostiary.protocols.postgres.state import message
 from ostiary.sql.copy_statement import CopyOptions
 from ostiary.wire.contract import ProtocolError
 from tests.protocols.postgres.playbook import bind, copy_data, row_description

@@ -10,9 +10,9 @@ from ostiary.gate.gate import Gate, GateSession, Hold
 from ostiary.gate.ports import Decision, Refused
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.engine import PostgresEngine
+from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.refuse import SQLSTATE
 from ostiary.protocols.postgres.results import fields_of
-from ostiary.protocols.postgres.state import message
 from ostiary.sql import analyze
 from ostiary.wire.contract import (
     Admitted,

@@ -8,8 +8,8 @@ import pytest
 from ostiary.core import Operation, Permit, Refusal, RefusalKind, Result, Stage
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY, CatalogCache
+from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.requests import MAX_INBOX_BYTES, MAX_NAMES, POISON_PARSE, POISON_QUERY
-from ostiary.protocols.postgres.state import message
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.sql import analyze
 from ostiary.wire.contract import Ask, Close, Forward, ForwardAside, ProtocolError, Release, Side, Weighed, Withdraw

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ostiary.core import Action, Column, Rows
+from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.results import columns_of_copy
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.sql.copy_statement import CopyOptions, copy_statement
@@ -103,7 +104,7 @@ class CopyOut:
                 if size == len(body):
                     head += frame
                     continue
-                head += _data(body[:size])
+                head += message(b"d", body[:size])
                 body = body[size:]
             if self._binary and body == _TRAILER:
                 tail += frame
@@ -141,9 +142,9 @@ class CopyOut:
                 columns.append([r if new is old else encode(new) for r, old, new in told])
         if self._binary:
             lead = len(columns).to_bytes(2, "big")
-            return b"".join(_data(lead + b"".join(cells)) for cells in zip(*columns, strict=True))
+            return b"".join(message(b"d", lead + b"".join(cells)) for cells in zip(*columns, strict=True))
         join = self._options.delimiter.join
-        return b"".join(_data(join(cells) + b"\n") for cells in zip(*columns, strict=True))
+        return b"".join(message(b"d", join(cells) + b"\n") for cells in zip(*columns, strict=True))
 
     def _binary_or_text(self, cell: bytes | None) -> bytes:
         if self._binary:
@@ -286,7 +287,3 @@ def _header_size(body: bytes) -> int:
     if size > len(body):
         raise ProtocolError("the target sent a binary COPY header that does not fit its message")
     return size
-
-
-def _data(body: bytes) -> bytes:
-    return b"d" + (len(body) + 4).to_bytes(4, "big") + body

@@ -11,7 +11,7 @@ from typing import assert_never
 from ostiary.core import Permit, Refusal, RefusalKind, Secret
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
-from ostiary.protocols.postgres.framing import Framer
+from ostiary.protocols.postgres.framing import Framer, message
 from ostiary.protocols.postgres.login import ClientLogin
 from ostiary.protocols.postgres.relay import Relay
 from ostiary.protocols.postgres.statements import Judge
@@ -192,7 +192,7 @@ class PostgresEngine:
         secret = self._entropy(4 if self._minor == 0 else 32)
         # The process id is public; it must not be zero, and some drivers read it as a signed number.
         key = (int.from_bytes(self._entropy(4), "big") & 0x7FFFFFFF | 1).to_bytes(4, "big") + secret
-        greeting = [_AUTHENTICATION_OK, *dial.greeting, b"K" + (len(key) + 4).to_bytes(4, "big") + key]
+        greeting = [_AUTHENTICATION_OK, *dial.greeting, message(b"K", key)]
         self._dial = None
         return [Register(Secret(key)), Reply(b"".join(greeting) + (dial.ready or b"")), *self._relay.from_client([])]
 

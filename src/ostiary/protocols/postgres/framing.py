@@ -18,6 +18,11 @@ _DATA_ROW = ord("D")
 Frame = tuple[int, bytes, int]
 
 
+def message(kind: bytes, body: bytes) -> bytes:
+    """A framed message; `kind` is empty for those that have none (startup, cancel)."""
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
 class Framer:
     """One direction of one connection.
 

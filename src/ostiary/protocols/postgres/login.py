@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 from ostiary.core import Proof, Refusal, RefusalKind, Secret
 from ostiary.protocols.postgres import refuse
+from ostiary.protocols.postgres.framing import message
 from ostiary.wire.contract import Authenticate, Close, Effect, Interrupt, ProtocolError, Reply, Side, StartTls
 
 MAX_STARTUP = 10_000  # PostgreSQL's own MAX_STARTUP_PACKET_LENGTH
@@ -72,11 +73,6 @@ class ClientLogin:
         self.settings: dict[str, str] = {}
         self._target = ""
         self._database = ""
-
-    @property
-    def leftover(self) -> bytes:
-        """Bytes that came behind the token; a client has no business sending any yet."""
-        return self._buffer
 
     def tls_started(self) -> None:
         """The driver finished the handshake of this leg."""
@@ -163,7 +159,7 @@ class ClientLogin:
         if minor != self.minor or options:
             listed = b"".join(name.encode() + b"\0" for name in options)
             answer = (3 << 16 | self.minor).to_bytes(4, "big") + len(options).to_bytes(4, "big") + listed
-            out.append(Reply(b"v" + (len(answer) + 4).to_bytes(4, "big") + answer))
+            out.append(Reply(message(b"v", answer)))
         if parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
             raise ProtocolError("replication connections are not permitted through the gateway")
         user = parameters.get("user", "")

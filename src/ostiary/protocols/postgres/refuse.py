@@ -1,6 +1,7 @@
 """A refusal as PostgreSQL says it: what was refused, by which rule, what to do next (ErrorResponse, SQLSTATE)."""
 
 from ostiary.core import Refusal, RefusalKind
+from ostiary.protocols.postgres import framing
 
 #: SQLSTATEs (PostgreSQL documentation, appendix A) that drivers turn into the exception a person expects.
 SQLSTATE = {
@@ -23,7 +24,7 @@ def error(refusal: Refusal, severity: str = "ERROR") -> bytes:
     return _fields(b"E", severity, SQLSTATE[refusal.kind], refusal.message, refusal.hint)
 
 
-def missing(code: str, message: str) -> bytes:
+def coded(code: str, message: str) -> bytes:
     """What the server itself would say: 26000 and 34000 for names it does not know, 42601 for what is not SQL."""
     return _fields(b"E", "ERROR", code, message, "")
 
@@ -35,7 +36,7 @@ def notice(message: str) -> bytes:
 
 def cancelled() -> bytes:
     """What a client expects after it cancelled: SQLSTATE 57014."""
-    return _fields(b"E", "ERROR", "57014", "canceling statement due to user request", "")
+    return coded("57014", "canceling statement due to user request")
 
 
 def _fields(kind: bytes, severity: str, code: str, message: str, hint: str) -> bytes:
@@ -43,7 +44,7 @@ def _fields(kind: bytes, severity: str, code: str, message: str, hint: str) -> b
     if hint:
         fields.append(("H", _shown(hint)))
     body = b"".join(name.encode() + text.encode() + b"\0" for name, text in fields) + b"\0"
-    return kind + (len(body) + 4).to_bytes(4, "big") + body
+    return framing.message(kind, body)
 
 
 def _shown(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ostiary.core import Column, Refusal, Result, ResultKind, ValueKind
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.copying import CopyOut
-from ostiary.protocols.postgres.framing import Frame
+from ostiary.protocols.postgres.framing import Frame, message
 from ostiary.protocols.postgres.results import Descriptions, diagnostic_columns, encode_fields, field_of, fields_of
 from ostiary.protocols.postgres.rows import DataRows, TextFields
 from ostiary.protocols.postgres.state import EXTENDED, IDLE, Described, Exchange, Expect, Slot
@@ -330,7 +330,7 @@ class Replies:
             del clear
             (cell,) = masked.rows.column(0)
             body = b"\xff\xff\xff\xff" if cell is None else len(cell).to_bytes(4, "big") + cell
-            self._x.out.append(b"V" + (len(body) + 4).to_bytes(4, "big") + body)
+            self._x.out.append(message(b"V", body))
 
         result = Result(ResultKind.ROWS, _FUNCTION_RESULT, TextFields([frame[9:]]))
         self._hand_over(slot.running.action_id, result, then)

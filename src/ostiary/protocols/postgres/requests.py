@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
-from ostiary.protocols.postgres.framing import Frame
+from ostiary.protocols.postgres.framing import Frame, message
 from ostiary.protocols.postgres.results import message_of
 from ostiary.protocols.postgres.state import (
     IDLE,
@@ -22,7 +22,6 @@ from ostiary.protocols.postgres.state import (
     Prepared,
     Running,
     Slot,
-    message,
 )
 from ostiary.protocols.postgres.statements import UnknownStatementError
 from ostiary.sql import UnparsableError
@@ -87,8 +86,7 @@ class Requests:
             if x.slots and self._must_wait(kind, frame):
                 if x.unflushed:
                     # The server keeps answers back inside a pipeline; ours is the only message that will come now.
-                    x.effects.append(Forward(x.permit, message(b"H", b"")))
-                    x.unflushed = False
+                    x.flush()
                 return
             if kind in b"QPF" and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
                 self._read_catalog()
@@ -174,9 +172,9 @@ class Requests:
 
     # ------------------------------------------------------------ statements
 
-    def _ask(self, action: Action, asking: Asking, stage: Stage) -> None:
+    def _ask(self, asking: Asking, stage: Stage) -> None:
         self._x.asking = asking
-        self._x.effects.append(Ask(asking.action_id, action, stage))
+        self._x.effects.append(Ask(asking.action_id, asking.action, stage))
 
     def _action_id(self) -> int:
         self._next_action += 1
@@ -187,10 +185,10 @@ class Requests:
         try:
             return self._x.judge.statement(text)
         except UnknownStatementError as error:
-            self.refuse(kind, refuse.missing("26000", str(error)))
+            self.refuse(kind, refuse.coded("26000", str(error)))
             return None
         except UnparsableError as error:
-            self.refuse(kind, refuse.missing("42601", f"refused: {error}"))
+            self.refuse(kind, refuse.coded("42601", f"refused: {error}"))
             return None
         except ValueError as error:
             refusal = Refusal(RefusalKind.POLICY, f"refused: {error}", "nothing of it was run")
@@ -203,7 +201,7 @@ class Requests:
     def _query(self, kind: int, frame: bytes) -> None:
         action = self._judged(kind, message_of(frame, 0))
         if action is not None:
-            self._ask(action, Asking(self._action_id(), action, frame, kind), Stage.RUN)
+            self._ask(Asking(self._action_id(), action, frame, kind), Stage.RUN)
 
     def _parse(self, kind: int, frame: bytes) -> None:
         name, text = message_of(frame, 0), message_of(frame, 1)
@@ -214,7 +212,7 @@ class Requests:
             return
         types = frame[5 + len(name.encode()) + 1 + len(text.encode()) + 1 :]
         prepared = Prepared(action, text, types, segment=self._x.segment)
-        self._ask(action, Asking(self._action_id(), action, frame, kind, prepared, name), Stage.PREPARE)
+        self._ask(Asking(self._action_id(), action, frame, kind, prepared, name), Stage.PREPARE)
 
     def _bind(self, kind: int, frame: bytes) -> None:
         x = self._x
@@ -230,7 +228,7 @@ class Requests:
             prepared = found
         action = x.judge.with_parameters(prepared.action, bind.parameters, prepared.parameter_types)
         asking = Asking(self._action_id(), action, frame, kind, prepared, bind.portal, bind.formats, bind.parameters)
-        self._ask(action, asking, Stage.RUN)
+        self._ask(asking, Stage.RUN)
 
     def _nameable(self, kind: int, name: str, known: Collection[str], what: str) -> bool:
         if len(name.encode()) > MAX_NAME:
@@ -247,13 +245,13 @@ class Requests:
         try:
             action = self._x.judge.statement(f'EXECUTE "{quoted}"')
         except ValueError:
-            self.refuse(kind, refuse.missing("26000", f'prepared statement "{name[:64]}" does not exist'))
+            self.refuse(kind, refuse.coded("26000", f'prepared statement "{name[:64]}" does not exist'))
             return None
         return Prepared(action, action.text, confirmed=True)
 
     def _function(self, kind: int, frame: bytes) -> None:
         action = self._x.judge.function_call(int.from_bytes(frame[5:9], "big"))
-        self._ask(action, Asking(self._action_id(), action, frame, kind), Stage.RUN)
+        self._ask(Asking(self._action_id(), action, frame, kind), Stage.RUN)
 
     def _permitted(self, asking: Asking, permit: Permit) -> None:
         x = self._x
@@ -308,7 +306,7 @@ class Requests:
         portal = x.portals.get(name)
         if portal is None or x.judge.declared(name):
             # A cursor that SQL declared under the name is no portal that was ruled on here; FETCH is.
-            self.refuse(kind, refuse.missing("34000", f'portal "{name[:64]}" does not exist'))
+            self.refuse(kind, refuse.coded("34000", f'portal "{name[:64]}" does not exist'))
             return
         if portal.running.permit.release and not portal.asked:
             # Without a description there is no telling what the rows hold.
@@ -342,8 +340,7 @@ class Requests:
 
     def _flush(self, _: int, frame: bytes) -> None:
         if self._x.copy_in is None:
-            self._x.effects.append(Forward(self._x.permit, frame))
-            self._x.unflushed = False
+            self._x.flush(frame)
 
     def _copy_data(self, kind: int, frame: bytes) -> None:
         running = self._x.copy_in

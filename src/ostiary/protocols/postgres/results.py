@@ -5,6 +5,7 @@ import struct
 from typing import Protocol
 
 from ostiary.core import Column, ValueKind
+from ostiary.protocols.postgres.framing import message
 from ostiary.wire.contract import ProtocolError
 
 _FIELD = struct.Struct("!ihihih")
@@ -135,7 +136,7 @@ def encode_fields(frame: bytes, names: tuple[str, ...], cells: list[bytes | None
         body = frame[5:9] + channel + b"\0" + payload + b"\0"
     else:
         body = b"".join(n.encode("latin-1") + (c or b"") + b"\0" for n, c in zip(names, cells, strict=True)) + b"\0"
-    return frame[:1] + (len(body) + 4).to_bytes(4, "big") + body
+    return message(frame[:1], body)
 
 
 def field_of(frame: bytes, code: str) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from ostiary.core import Action, Column, Outcome, Parameter, Permit, Refusal, Result, Secret
+from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.wire.contract import Effect, Forward, Observe, Withdraw
 
 IDLE = ord("I")
 FAILED = ord("E")
+FLUSH = message(b"H", b"")
 
 
 class Expect(Enum):
@@ -201,12 +203,12 @@ class Exchange:
             self.effects.append(Withdraw(asking.action_id, why))
         return asking
 
+    def flush(self, frame: bytes = FLUSH) -> None:
+        """Have the server send the answers it keeps back inside a pipeline; nothing is owed for it."""
+        self.effects.append(Forward(self.permit, frame))
+        self.unflushed = False
+
     @property
     def quiet(self) -> bool:
         """Nothing is owed and nothing is half done: a question of our own disturbs nobody."""
         return not self.slots and not self.dirty
-
-
-def message(kind: bytes, body: bytes) -> bytes:
-    """A framed message."""
-    return kind + (len(body) + 4).to_bytes(4, "big") + body

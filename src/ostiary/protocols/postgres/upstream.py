@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from ostiary.core import Lease, Permit, Secret, Target, TlsMode
-from ostiary.protocols.postgres.framing import Framer
+from ostiary.protocols.postgres.framing import Framer, message
 from ostiary.protocols.postgres.results import fields_of
 from ostiary.protocols.postgres.scram import ScramClient, md5_password
 from ostiary.wire.contract import Effect, Forward, ProtocolError, Side, StartTls
@@ -169,7 +169,7 @@ class TargetLogin:
         return self._lease.password
 
     def _answer(self, body: bytes, out: list[Effect]) -> None:
-        out.append(Forward(self._permit, b"p" + (len(body) + 4).to_bytes(4, "big") + body))
+        out.append(Forward(self._permit, message(b"p", body)))
 
 
 def _code_and_text(frame: bytes) -> str:

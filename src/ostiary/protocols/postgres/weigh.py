@@ -8,9 +8,10 @@ import json
 import re
 
 from ostiary.core import Operation
+from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.rows import DataRows
-from ostiary.protocols.postgres.state import Asking, Exchange, Expect, Slot, message
-from ostiary.wire.contract import Effect, Forward, ProtocolError, Weighed
+from ostiary.protocols.postgres.state import Asking, Exchange, Expect, Slot
+from ostiary.wire.contract import Effect, ProtocolError, Weighed
 
 _NAME = b"ostiary estimate\0"
 _PREFIX = "EXPLAIN (FORMAT JSON) "
@@ -64,8 +65,7 @@ class Weighing:
             x.forward(x.permit, message(b"S", b""), Slot(Expect.OWN_SYNC))
             x.dirty = x.unflushed = False
         else:
-            x.effects.append(Forward(x.permit, message(b"H", b"")))
-            x.unflushed = False
+            x.flush()
 
     def _slot(self, expect: Expect, action_id: int) -> Slot:
         def answer(runs: list[bytes]) -> None:
