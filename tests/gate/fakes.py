@@ -21,6 +21,7 @@ from ostiary.gate.ports import Decision, HoldRequest, Ports, Rights
 ALLOW = Ruling(Verdict.ALLOW, ("shop-reads",), "", version=1)
 DENY = Ruling(Verdict.DENY, ("no-unbounded-delete",), "DELETE without WHERE on public.orders", version=1)
 HOLD = Ruling(Verdict.HOLD, ("dba-approves-ddl",), "DROP TABLE orders", ("dba",), version=1)
+WEIGH = Ruling(Verdict.WEIGH, ("large-change",), "DELETE on public.orders: it depends on the estimate", version=1)
 PRINCIPAL = Principal(PrincipalKind.WORKLOAD, "ci", "shop", frozenset({"svc/shop"}), 2000.0, 2000.0, "jti-1")
 TARGET = Target("orders", "postgres", "127.0.0.1", 5432, "shop")
 PROOF = Proof(Secret("a.b.c"), "orders", "127.0.0.1:9", encrypted=True, loopback=True)
@@ -114,6 +115,8 @@ class World:
         self.faults = Faults()
         self.recorder = FakeRecorder(self.faults)
         self.ruling = ALLOW
+        #: The ruling once there is an estimate; None: the same.
+        self.weighed: Ruling | None = None
         self.connect_ruling = ALLOW
         self.decision = Decision(approved=True, by=("corp:ada",))
         self.time = 1000.0
@@ -154,9 +157,8 @@ class World:
         return self
 
     def decide(self, action: Action) -> Ruling:
-        del action
         self.faults.check("decide")
-        return self.ruling
+        return self.weighed if self.weighed is not None and action.rows_estimate is not None else self.ruling
 
     def may_unmask(self, data_class: str) -> bool:
         del data_class

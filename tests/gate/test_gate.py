@@ -25,7 +25,7 @@ from ostiary.gate import gate as gate_module
 from ostiary.gate.gate import Gate, GateSession, Hold
 from ostiary.gate.ports import Decision, Refused
 from ostiary.protocols.postgres.rows import TextFields
-from tests.gate.fakes import ALLOW, DENY, HOLD, PROOF, World
+from tests.gate.fakes import ALLOW, DENY, HOLD, PROOF, WEIGH, World
 
 SHAPE = Shape((Access(Operation.DELETE, "orders/public.orders"),), "DELETE without WHERE on public.orders")
 ACTION = Action(SHAPE, "DELETE FROM orders", (Parameter(b"1"),))
@@ -151,6 +151,99 @@ async def test_an_ended_token_refuses_the_next_action(world: World) -> None:
     answer = session.judge(1, ACTION, Stage.RUN)
     assert isinstance(answer, Refusal)
     assert answer.kind is RefusalKind.EXPIRED
+
+
+async def weighed(world: World, session: GateSession, rows: int | None) -> Permit | Refusal:
+    """Judge ACTION, which policy rules on by the estimate, with this one."""
+    world.ruling = WEIGH
+    hold = session.judge(1, ACTION, Stage.RUN)
+    assert isinstance(hold, Hold)
+    assert world.recorder.kinds()[-1] == "LeaseIssued"
+    return await session.hold(hold.weighing(rows), lambda _: None)
+
+
+async def test_an_estimate_can_permit(world: World) -> None:
+    """Policy is asked again with the estimate; nobody else is, and the intent is recorded first."""
+    session = await connected(world)
+    world.weighed = ALLOW
+    permit = await weighed(world, session, 3)
+    assert isinstance(permit, Permit)
+    assert permit.action_id == 1
+    assert world.requests == []
+    assert world.recorder.kinds()[-1] == "IntentRecorded"
+    assert isinstance(session.renew(permit), Permit)
+
+
+async def test_an_estimate_can_deny(world: World) -> None:
+    """The rule that denies is named."""
+    session = await connected(world)
+    world.weighed = DENY
+    answer = await weighed(world, session, 3000)
+    assert isinstance(answer, Refusal)
+    assert (answer.kind, answer.rules) == (RefusalKind.POLICY, DENY.rules)
+    assert world.requests == []
+    assert world.recorder.kinds()[-1] == "ActionRefused"
+
+
+async def test_an_estimate_can_hold(world: World) -> None:
+    """The person who is asked sees the estimate; what policy says of it afterwards counts."""
+    session = await connected(world)
+    world.weighed = HOLD
+    assert isinstance(await weighed(world, session, 3000), Permit)
+    assert [request.action.rows_estimate for request in world.requests] == [3000]
+    assert [request.rules for request in world.requests] == [HOLD.rules]
+    assert world.recorder.kinds()[-2:] == ["ActionHeld", "IntentRecorded"]
+
+
+async def test_no_estimate_is_a_refusal(world: World) -> None:
+    """A policy that needs an estimate and has none denies: the thing, the reason, the next step."""
+    session = await connected(world)
+    world.weighed = ALLOW
+    answer = await weighed(world, session, None)
+    assert isinstance(answer, Refusal)
+    assert answer.message == f'denied by policy "large-change": {WEIGH.reason}'
+    assert answer.hint.startswith("send it as one plain statement")
+    assert world.recorder.kinds()[-1] == "ActionRefused"
+    assert world.requests == []
+
+
+@pytest.mark.parametrize(("change", "kind"), [("time", RefusalKind.EXPIRED), ("decide", RefusalKind.INTERNAL)])
+async def test_what_fails_while_weighing_refuses(world: World, change: str, kind: RefusalKind) -> None:
+    """An ended token, a policy that can't be asked: no permit."""
+    session = await connected(world)
+    world.ruling, world.weighed = WEIGH, ALLOW
+    hold = session.judge(1, ACTION, Stage.RUN)
+    assert isinstance(hold, Hold)
+    if change == "time":
+        world.time = 2000.0
+    else:
+        world.faults.on["decide"] = BOOM
+    answer = await session.hold(hold.weighing(1), lambda _: None)
+    assert isinstance(answer, Refusal)
+    assert answer.kind is kind
+
+
+async def test_what_is_to_be_weighed_may_be_prepared(world: World) -> None:
+    """There is nothing to estimate before there are values."""
+    session = await connected(world)
+    world.ruling = WEIGH
+    assert isinstance(session.judge(1, ACTION, Stage.PREPARE), Permit)
+    assert "IntentRecorded" not in world.recorder.kinds()
+
+
+async def test_a_policy_that_comes_to_need_an_estimate_stops_what_has_none(world: World) -> None:
+    """A permit of an older policy is not renewed by one that wants to weigh."""
+    session = await connected(world)
+    permit = session.judge(1, ACTION, Stage.RUN)
+    assert isinstance(permit, Permit)
+    world.ruling = WEIGH
+    assert isinstance(session.renew(permit), Refusal)
+    world.ruling, world.when_held = HOLD, [("ruling", WEIGH)]
+    hold = session.judge(2, ACTION, Stage.RUN)
+    assert isinstance(hold, Hold)
+    answer = await session.hold(hold, lambda _: None)
+    assert isinstance(answer, Refusal)
+    assert answer.kind is RefusalKind.POLICY
 
 
 async def held(world: World, session: GateSession) -> tuple[Permit | Refusal, list[str]]:

@@ -76,6 +76,24 @@ def test_explain_agrees_with_decide(under: Write) -> None:
                 assert told.ruling == decide(policy, action, who(group))
 
 
+def test_explain_with_and_without_an_estimate(under: Write) -> None:
+    """Without one it says which rule wants it."""
+    policy = under('@id("all") permit(principal, action, resource);', recipe("large-change"))
+    asked = [
+        explain(policy, who(), TARGET, single_access(TARGET, Operation.DELETE, "public.t", rows), MONDAY_NOON)
+        for rows in (None, 1000, 1001)
+    ]
+    assert [(told.ruling.verdict, told.ruling.rules) for told in asked] == [
+        (Verdict.WEIGH, ("large-change",)),
+        (Verdict.ALLOW, ("all",)),
+        (Verdict.HOLD, ("large-change",)),
+    ]
+    assert asked[0].ruling.reason == (
+        "delete on public.t: it depends on the target's estimate of rows, and there is none"
+    )
+    assert [rule.name for rule in asked[0].findings[0].deciding] == ["large-change"]
+
+
 def test_explain_unmask(under: Write) -> None:
     """Masking's question is explained as well."""
     policy = under(
@@ -187,7 +205,7 @@ def test_recipes_do_what_they_say(under: Write, clock: Clock) -> None:
 
     policy = under(everything, recipe("large-change"))
     verdicts = [decide(policy, does("update t", rows=rows)).verdict for rows in (None, 1000, 1001)]
-    assert verdicts == [Verdict.ALLOW, Verdict.ALLOW, Verdict.HOLD]
+    assert verdicts == [Verdict.WEIGH, Verdict.ALLOW, Verdict.HOLD]
 
     policy = under(recipe("isInRange"))
     person = who("support", kind=PrincipalKind.HUMAN)

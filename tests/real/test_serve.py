@@ -247,6 +247,103 @@ def test_expire(served: Served, tmp_path: Path) -> None:
         assert hasty.end() == 0
 
 
+# ---------------------------------------------------------------- the target's estimate
+
+MANY = "when { context has rows_estimate && context.rows_estimate > 1000 };"
+LARGE = f'@id("large") forbid (principal, action in [Action::"update", Action::"insert"], resource) {MANY}'
+LARGE_WAITS = f'@id("large-waits") @approval("dba") forbid (principal, action == Action::"update", resource) {MANY}'
+
+
+@pytest.fixture
+def ledger(served: Served) -> Iterator[Served]:
+    """A table of 5000 rows that the planner knows."""
+    with psycopg.connect(served.server.dsn(DATABASE), autocommit=True) as connection:
+        connection.execute("SET ROLE served_rw")
+        connection.execute("CREATE TABLE ledger AS SELECT n AS id, 0 AS sum FROM generate_series(1, 5000) n")
+        connection.execute("ALTER TABLE ledger ADD PRIMARY KEY (id)")
+        connection.execute("ANALYZE ledger")
+        yield served
+        connection.execute("DROP TABLE ledger")
+
+
+def sums(served: Served) -> int:
+    """What all statements together have added."""
+    ((total,),) = served.server.run("SELECT sum(sum) FROM ledger", database=DATABASE)
+    return int(total)
+
+
+def ruled_by(served: Served, rule: str) -> None:
+    """Put one more rule in force."""
+    loaded = len(served.events("policies reloaded"))
+    served.policy(POLICY + rule)
+    until(lambda: len(served.events("policies reloaded")) > loaded, "the policy is loaded")
+
+
+def test_an_estimate_denies(ledger: Served) -> None:
+    """What would change much is denied before it runs, however it is sent; what changes little runs."""
+    ruled_by(ledger, LARGE)
+    large = [
+        ("UPDATE ledger SET sum = sum + 1", ()),
+        ("UPDATE ledger SET sum = sum + %s WHERE id > %s", (1, 7)),
+        ("WITH u AS (UPDATE ledger SET sum = sum + 1 RETURNING id) SELECT 1", ()),
+        ("INSERT INTO ledger SELECT id + 10000 + %s, 1 FROM ledger", (0,)),
+        ("/* */ -- UPDATE\nUPDATE ledger SET sum = 1 FROM (SELECT 1) s", ()),
+    ]
+    with ledger.connect() as connection:
+        for text, values in large * 2:
+            with pytest.raises(psycopg.Error, match='denied by policy "large"') as caught:
+                connection.execute(text.encode(), values, prepare=True)
+            assert caught.value.sqlstate == "42501"
+        assert sums(ledger) == 0
+        with connection.transaction():
+            for number in (1, 2, 3):
+                connection.execute("UPDATE ledger SET sum = sum + 1 WHERE id = %s", (number,), prepare=True)
+            connection.execute("UPDATE ledger SET sum = sum + 1 WHERE id = 4")
+            connection.execute("INSERT INTO ledger VALUES (9999, 1)")
+        with connection.pipeline():
+            read = connection.execute("SELECT count(*) FROM ledger")
+            for number in (5, 6):
+                connection.execute("UPDATE ledger SET sum = sum + 1 WHERE id = %s", (number,))
+            assert read.fetchone() == (5001,)
+    assert sums(ledger) == 7
+    action = ledger.json("sessions", "show", ledger.newest()["session_id"])["actions"][0]
+    assert action["rules"] == ["large"]
+
+
+def test_no_estimate_is_a_refusal(ledger: Served) -> None:
+    """What the planner can't be asked about is denied, and the client learns what to do."""
+    ruled_by(ledger, LARGE)
+    with ledger.connect() as connection:
+        for text in (
+            "UPDATE ledger SET sum = 1 WHERE id = 1; UPDATE ledger SET sum = 1 WHERE id = 2",
+            "UPDATE ledger SET sum = pg_backend_pid() WHERE id = 1",
+            "COPY ledger FROM STDIN",
+        ):
+            with pytest.raises(
+                psycopg.Error, match="it depends on the target's estimate of rows, and there is"
+            ) as caught:
+                connection.execute(text.encode())
+            assert "send it as one plain statement" in (caught.value.diag.message_hint or "")
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            connection.execute("UPDATE ledger SET nothing = 1")
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert sums(ledger) == 0
+
+
+def test_an_estimate_holds(ledger: Served) -> None:
+    """A large change waits for a person, who sees how large; a small one does not."""
+    ruled_by(ledger, LARGE_WAITS)
+    with ledger.connect() as connection:
+        connection.execute("UPDATE ledger SET sum = 1 WHERE id = 1")
+    held = Held(ledger, "UPDATE ledger SET sum = sum + 1")
+    code = ledger.pending()
+    assert ledger.json("approvals", "show", code)["request"]["rows_estimate"] == 5000
+    assert sums(ledger) == 1
+    ledger.cli("approvals", "approve", code, token=ledger.token("ada", "dba"))
+    assert held.end() == "UPDATE 5000"
+    assert sums(ledger) == 5001
+
+
 # ---------------------------------------------------------------- while it runs
 
 

@@ -10,7 +10,7 @@ from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
 from ostiary.core import Operation, PrincipalKind, Verdict
 from ostiary.policy import Explanation, PolicyError, Rule
 
-_STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.DENY: "red"}
+_STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.WEIGH: "yellow", Verdict.DENY: "red"}
 
 
 def build(context: Context) -> typer.Typer:
@@ -43,6 +43,7 @@ def build(context: Context) -> typer.Typer:
         ] = None,
         operation: Annotated[Operation | None, typer.Option(help="Or one operation …")] = None,
         name: Annotated[str, typer.Option("--object", help="… on one object: public.customers.")] = "",
+        rows: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="The target's estimate of rows.")] = None,
         kind: Annotated[PrincipalKind, typer.Option(help="What the principal is.")] = PrincipalKind.WORKLOAD,
         config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
@@ -58,10 +59,10 @@ def build(context: Context) -> typer.Typer:
             try:
                 who = operations.principal(principal, group_names or [], kind.value)
                 if sql is not None:
-                    found = operations.explain_sql(who, where, sql)
+                    found = operations.explain_sql(who, where, sql, rows)
                 else:
                     assert operation is not None
-                    found = operations.explain_access(who, where, operation, name)
+                    found = operations.explain_access(who, where, operation, name, rows)
             except PolicyError:
                 raise
             except ValueError as error:
@@ -81,7 +82,8 @@ def _show(found: Explanation) -> None:
     say((ruling.verdict.value, _STYLE[ruling.verdict]), f"  {ruling.reason}")
     for finding in found.findings:
         say("  ", (f"{finding.verdict.value:5}", _STYLE[finding.verdict]), f" {finding.action} {finding.resource}")
-        for rule in (*finding.permits, *finding.forbids):
+        fired = (*finding.permits, *finding.forbids)
+        for rule in (*fired, *(rule for rule in finding.deciding if rule not in fired)):
             mark = "decides" if rule in finding.deciding else "fired"
             approval = f", lifted by {rule.approval}" if rule.approval else ""
             say(f"        {rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})")
@@ -112,6 +114,7 @@ def _plain(found: Explanation) -> object:
                 "verdict": finding.verdict.value,
                 "permits": [plain(rule) for rule in finding.permits],
                 "forbids": [plain(rule) for rule in finding.forbids],
+                "estimates": [plain(rule) for rule in finding.estimates],
                 "sentence": finding.sentence,
             }
             for finding in found.findings

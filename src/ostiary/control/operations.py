@@ -6,7 +6,7 @@ Deciding takes a token, verified as for a session; the rest reads what the user 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
@@ -115,15 +115,18 @@ class Operations:
         """What is wrong with the policies."""
         return check(path or self.policies, frozenset(self.approval_groups))
 
-    def explain_sql(self, principal: Principal, target: Target, text: str) -> Explanation:
-        """How policy rules on a statement. Raises ValueError for what can't be parsed."""
+    def explain_sql(self, principal: Principal, target: Target, text: str, rows: int | None = None) -> Explanation:
+        """How policy rules on a statement; `rows`: the target's estimate. Raises ValueError when it can't be parsed."""
         policy = CedarPolicy(self.policies, self.clock)
-        return explain(policy, principal, target, self.judge(target, text), self.clock())
+        action = replace(self.judge(target, text), rows_estimate=rows)
+        return explain(policy, principal, target, action, self.clock())
 
-    def explain_access(self, principal: Principal, target: Target, operation: Operation, name: str) -> Explanation:
+    def explain_access(
+        self, principal: Principal, target: Target, operation: Operation, name: str, rows: int | None = None
+    ) -> Explanation:
         """How policy rules on one operation on one object."""
         policy = CedarPolicy(self.policies, self.clock)
-        return explain(policy, principal, target, single_access(target, operation, name), self.clock())
+        return explain(policy, principal, target, single_access(target, operation, name, rows), self.clock())
 
     def principal(self, identifier: str, groups: Sequence[str], kind: str = "workload") -> Principal:
         """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing."""

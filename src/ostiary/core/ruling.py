@@ -12,6 +12,8 @@ class Verdict(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
     HOLD = "hold"
+    #: It depends on the target's estimate of rows, which the action does not carry.
+    WEIGH = "weigh"
 
 
 @dataclass(frozen=True, slots=True)

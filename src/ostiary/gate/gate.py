@@ -10,6 +10,7 @@ Theory of operation, two rules:
 
 Order at connect: identify → authorize the target → record the start → lease the credential → permit.
 Order at an action: policy → hold → re-check time and grant → record the intent → permit.
+Where policy wants to know how much the action would touch, the target is asked, and policy again, before anything else.
 Order at a result: mask → record → release.
 
 Implementations plug in behind `gate.ports`; the order does not.
@@ -121,7 +122,7 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An action that policy holds: hand it to `GateSession.hold`."""
+    """An action that policy holds, or rules on only by the target's estimate: hand it to `GateSession.hold`."""
 
     action_id: int
     action: Action
@@ -163,7 +164,7 @@ class GateSession:
     # ------------------------------------------------------------ actions
 
     def judge(self, action_id: int, action: Action, stage: Stage) -> Permit | Refusal | Hold:
-        """Rule on one action. A `Hold` at stage RUN must be passed to `hold`; at PREPARE it comes as a permit."""
+        """Rule on one action. A `Hold` at stage RUN must be weighed and passed to `hold`; at PREPARE it is a permit."""
         try:
             if self._clock() >= self.principal.session_until:
                 return self._refuse(action_id, action, _expired())
@@ -172,14 +173,24 @@ class GateSession:
                 return self._refuse(action_id, action, _denied(ruling, action.shape.summary))
             if stage is Stage.PREPARE:
                 return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
-            if ruling.verdict is Verdict.HOLD:
-                return Hold(action_id, action, ruling)
-            return self._permit(action_id, action, ruling, "", ())
+            if ruling.verdict is Verdict.ALLOW:
+                return self._permit(action_id, action, ruling, "", ())
+            return Hold(action_id, action, ruling)
         except Exception as error:  # noqa: BLE001 - rule 2
             return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
 
     async def hold(self, hold: Hold, tell: Callable[[str], None]) -> Permit | Refusal:
-        """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored."""
+        """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored.
+
+        What policy wanted weighed is judged again first, with the target's estimate: nobody may have to be asked.
+        """
+        if hold.ruling.verdict is Verdict.WEIGH:
+            answer = self.judge(hold.action_id, hold.action, Stage.RUN)
+            if not isinstance(answer, Hold):
+                return answer
+            if answer.ruling.verdict is not Verdict.HOLD:
+                return self._refuse(hold.action_id, hold.action, _denied(answer.ruling, hold.action.shape.summary))
+            hold = answer
         pending: PendingApproval | None = None
         action_id, action, ruling = hold.action_id, hold.action, hold.ruling
         try:
@@ -385,7 +396,10 @@ def _as_refusal(error: BaseException, what: str) -> Refusal:
 def _denied(ruling: Ruling, what: str) -> Refusal:
     rules = ", ".join(f'"{rule}"' for rule in ruling.rules)
     message = f"denied by policy {rules}: {ruling.reason or what}" if rules else f"denied: {ruling.reason or what}"
-    return Refusal(RefusalKind.POLICY, message, "ask the owner of the policy for a permit", ruling.rules)
+    hint = "ask the owner of the policy for a permit"
+    if ruling.verdict is Verdict.WEIGH:
+        hint = f"send it as one plain statement, which the target can estimate, or {hint}"
+    return Refusal(RefusalKind.POLICY, message, hint, ruling.rules)
 
 
 def _expired() -> Refusal:

@@ -1,15 +1,16 @@
 """The `Policy` port on Cedar: a rule set that can be swapped while sessions run, and rulings that are made once.
 
 What a ruling depends on is its memo's key. Principal, target and (where a rule mentions it) the client's address
-choose a `_View`, shared by the sessions that have them in common; in it a ruling is found by its `Shape`, and by
-the estimate of rows where a rule mentions that. A view belongs to one version of the rules. Where a rule looks at
+choose a `_View`, shared by the sessions that have them in common; in it a ruling is found by its `Shape`. What is
+remembered is the ruling without an estimate of rows; where that is "to be weighed", the ruling with one is made each
+time. A view belongs to one version of the rules. Where a rule looks at
 the hour, the minute or the weekday, a view's memo lasts for that minute of the wall clock; where one looks at the
 second, nothing is remembered.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ostiary.core import Action, Principal, Ruling, Shape, Target, Verdict
@@ -111,27 +112,27 @@ class CedarPolicy:
 class _View:
     """Rulings of one version of the rules for one principal, target and address."""
 
-    __slots__ = ("_classes", "_clock", "_judge", "_memo", "_minute", "_rows", "_timed", "_weight", "version")
+    __slots__ = ("_classes", "_clock", "_judge", "_memo", "_minute", "_timed", "_weight", "version")
 
     def __init__(self, version: _Version, judge: Judge, clock: Callable[[], float]) -> None:
         self.version = version
         self._judge = judge
         self._clock = clock
-        self._rows = version.rules.mentions_rows
         self._timed = version.rules.clock != "never"
         self._minute = 0.0
-        self._memo: dict[Shape | tuple[Shape, int | None], Ruling] = {}
+        self._memo: dict[Shape, Ruling] = {}
         self._classes: dict[str, bool] = {}
         self._weight = 0
 
     def decide(self, action: Action) -> Ruling:
-        key = (action.shape, action.rows_estimate) if self._rows else action.shape
         now = self._tick() if self._timed else None
-        ruling = self._memo.get(key)
+        ruling = self._memo.get(action.shape)
         if ruling is None:
-            ruling = self._rule(action, self._clock() if now is None else now)
-            self._weigh(len(action.shape.accesses))
-            self._memo[key] = ruling
+            ruling = self._rule(replace(action, rows_estimate=None), self._clock() if now is None else now)
+            self._make_room(len(action.shape.accesses))
+            self._memo[action.shape] = ruling
+        if ruling.verdict is Verdict.WEIGH and action.rows_estimate is not None:
+            return self._rule(action, self._clock() if now is None else now)
         return ruling
 
     def may_unmask(self, data_class: str) -> bool:
@@ -141,7 +142,7 @@ class _View:
             finding = self._judge.unmask(data_class, self._clock() if now is None else now)
             # There is nobody to ask while rows flow: what is held for approval stays masked.
             held = finding.verdict is Verdict.ALLOW
-            self._weigh(1)
+            self._make_room(1)
             self._classes[data_class] = held
         return held
 
@@ -160,7 +161,7 @@ class _View:
             self._minute = minute
         return now
 
-    def _weigh(self, accesses: int) -> None:
+    def _make_room(self, accesses: int) -> None:
         """Bound the memo by what it keeps alive."""
         self._weight += accesses + 1
         if self._weight > MAX_MEMO:
@@ -205,14 +206,17 @@ class CedarRights:
 
 
 def ruling_of(findings: list[Finding], summary: str, version: int) -> Ruling:
-    """One ruling from all findings: a denial outweighs a hold, a hold outweighs a permit."""
-    for verdict in (Verdict.DENY, Verdict.HOLD):
+    """One ruling from all findings: a denial comes before the question for an estimate, then a hold, then a permit."""
+    for verdict in (Verdict.DENY, Verdict.WEIGH, Verdict.HOLD):
         decided = [finding for finding in findings if finding.verdict is verdict]
         if decided:
             break
     else:
         verdict, decided = Verdict.ALLOW, findings
     rules = {rule.name: rule for finding in decided for rule in finding.deciding}
+    if verdict is Verdict.WEIGH:
+        why = f"{summary}: it depends on the target's estimate of rows, and there is none"
+        return Ruling(verdict, tuple(rules), why, version=version)
     reason = next((rule.reason for rule in rules.values() if rule.reason), "")
     if verdict is Verdict.ALLOW:
         return Ruling(verdict, tuple(rules), "", version=version)

@@ -53,8 +53,9 @@ def explain_unmask(
     return Explanation(ruling_of([finding], f"unmask {data_class}", policy.version), (finding,))
 
 
-def single_access(target: Target, operation: Operation, name: str) -> Action:
+def single_access(target: Target, operation: Operation, name: str, rows: int | None = None) -> Action:
     """`--operation read --object public.customers` as a command; name "" is the target itself."""
     resource = f"{target.name}/{name}" if name else target.name
     context = {"has_where": True, "dynamic": False}
-    return Action(Shape((Access(operation, resource),), f"{operation.value} on {name or target.name}", context), "")
+    shape = Shape((Access(operation, resource),), f"{operation.value} on {name or target.name}", context)
+    return Action(shape, "", rows_estimate=rows)

@@ -8,6 +8,8 @@ Theory of operation:
 3. A forbid with `@approval` holds what is otherwise permitted; one forbid without it denies.
 4. A name that does not have exactly one reading is denied. A name whose outside is unresolved (`?.orders`) is
    permitted as itself, and forbidden wherever a forbid names an outside it may turn out to have.
+5. Where a rule that looks at the target's estimate of rows could change the answer, a command without one is neither
+   permitted nor held: it is to be weighed. Which rules could is asked of their heads, without their conditions.
 
 Names reach Cedar as data (JSON), never as policy text.
 """
@@ -15,7 +17,7 @@ Names reach Cedar as data (JSON), never as policy text.
 import ipaddress
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cedarpy
 
@@ -36,6 +38,10 @@ from ostiary.gate.ports import Refused
 from ostiary.policy.rules import BY_NAME, UNMASK, Rule, RuleSet
 
 _TYPES = {PrincipalKind.WORKLOAD: "Workload", PrincipalKind.HUMAN: "Human"}
+#: Cedar's numbers end here; a planner's need not.
+_LONGEST = 2**63 - 1
+#: A command that does nothing else touches no rows: there is nothing to estimate.
+_ROWLESS = {Operation.CONNECT, Operation.SESSION, Operation.PUBLISH, Operation.CONSUME}
 _NO_STATEMENT = Shape((), "", {"has_where": True, "dynamic": False, "statements": 0, "functions": ()})
 
 
@@ -52,6 +58,8 @@ class Finding:
     forbids: tuple[Rule, ...] = ()
     #: Why no rule's name explains the verdict; else "".
     sentence: str = ""
+    #: Rules whose head fits and that look at the target's estimate of rows.
+    estimates: tuple[Rule, ...] = ()
 
     @property
     def deciding(self) -> tuple[Rule, ...]:
@@ -63,6 +71,8 @@ class Finding:
                 return self.forbids
             case Verdict.DENY:
                 return tuple(rule for rule in self.forbids if rule.approval is None)
+            case Verdict.WEIGH:
+                return self.estimates
 
 
 class Judge:
@@ -120,14 +130,17 @@ class Judge:
             "time": _time(now),
         }
         if rows_estimate is not None:
-            context["rows_estimate"] = rows_estimate
+            context["rows_estimate"] = min(rows_estimate, _LONGEST)
         return json.dumps(context)
 
     def action(self, action: Action, now: float) -> list[Finding]:
         """One finding an access. A command that touches nothing (`SELECT 1`) is `session` on the target."""
-        context = self.context(action.shape, action.rows_estimate, now)
         accesses = action.shape.accesses or (Access(Operation.SESSION, self._target.name),)
-        return [self.access(a.operation.value, a.object, context) for a in accesses]
+        rowless = all(access.operation in _ROWLESS for access in accesses)
+        rows = None if rowless else action.rows_estimate
+        context = self.context(action.shape, rows, now)
+        findings = [self.access(a.operation.value, a.object, context) for a in accesses]
+        return findings if rowless or rows is not None else [_weighed(finding) for finding in findings]
 
     def access(self, action: str, resource: str, context: str) -> Finding:
         """One operation on one object: `orders/public.customers`, or the target's own name."""
@@ -145,9 +158,10 @@ class Judge:
             inside = names[-1][len(naming.UNRESOLVED) :]
             for outside in self._rules.by_action[action].outsides.get(target, ()):
                 may_be = naming.lineage(outside + inside)
-                fired = self._object(action, resource, may_be, context).forbids
-                forbids = (*finding.forbids, *(rule for rule in fired if rule not in finding.forbids))
-                finding = _found(action, resource, finding.permits, forbids)
+                other = self._object(action, resource, may_be, context)
+                forbids = (*finding.forbids, *(rule for rule in other.forbids if rule not in finding.forbids))
+                estimates = (*finding.estimates, *(rule for rule in other.estimates if rule.effect == "forbid"))
+                finding = _found(action, resource, finding.permits, forbids, estimates)
         return finding
 
     def unmask(self, data_class: str, now: float) -> Finding:
@@ -177,11 +191,12 @@ class Judge:
             "resource": uid,
             "context": context,
         }
+        estimates = self._ask(request, rules.estimates, entities)[1] if rules.estimates is not None else ()
         allowed, fired = self._ask(request, rules.all, entities)
         if allowed or not fired:
-            return _found(action, resource, fired, ())
+            return _found(action, resource, fired, (), estimates)
         # Cedar names the forbids only; whether they stand in the way of anything is asked without them.
-        return _found(action, resource, self._ask(request, rules.permits, entities)[1], fired)
+        return _found(action, resource, self._ask(request, rules.permits, entities)[1], fired, estimates)
 
     def _ask(
         self, request: dict[str, object], policies: cedarpy.PolicySet, entities: cedarpy.Entities
@@ -211,17 +226,36 @@ def address_of(source: str) -> str | None:
     return str(mapped or address)
 
 
-def _found(action: str, resource: str, permits: tuple[Rule, ...], forbids: tuple[Rule, ...]) -> Finding:
+def _found(
+    action: str,
+    resource: str,
+    permits: tuple[Rule, ...],
+    forbids: tuple[Rule, ...],
+    estimates: tuple[Rule, ...],
+) -> Finding:
     named = action not in BY_NAME or any(rule.actions is not None for rule in permits)
     held = bool(forbids) and all(rule.approval is not None for rule in forbids)
     if forbids and not held:
-        return Finding(action, resource, Verdict.DENY, permits, forbids)
+        return Finding(action, resource, Verdict.DENY, permits, forbids, "", estimates)
     if not permits or not named:
         sentence = f"no policy permits {action} on {_shown(resource)}"
         if permits:
             sentence += f': a permit of "{action}" must name it'
-        return Finding(action, resource, Verdict.DENY, permits, forbids, sentence)
-    return Finding(action, resource, Verdict.HOLD if held else Verdict.ALLOW, permits, forbids)
+        return Finding(action, resource, Verdict.DENY, permits, forbids, sentence, estimates)
+    return Finding(action, resource, Verdict.HOLD if held else Verdict.ALLOW, permits, forbids, "", estimates)
+
+
+def _weighed(finding: Finding) -> Finding:
+    """To be weighed, unless the verdict is the same whatever the estimate."""
+    looking = {rule.name: rule.effect for rule in finding.estimates}
+    if finding.verdict is Verdict.DENY:
+        permitted = finding.permits or "permit" in looking.values()
+        settled = not permitted or any(rule.name not in looking for rule in finding.deciding)
+    else:
+        settled = "forbid" not in looking.values() and any(rule.name not in looking for rule in finding.permits)
+    if settled or not looking:
+        return finding
+    return replace(finding, verdict=Verdict.WEIGH, sentence="it depends on the target's estimate of rows")
 
 
 def _chain(kind: str, names: tuple[str, ...], top: dict[str, str] | None) -> list[dict[str, object]]:

@@ -15,7 +15,7 @@ import cedarpy
 from cedarpy import Schema, pst
 
 from ostiary.core import naming
-from ostiary.policy.rules import Rule, RuleSet, compile_rules, object_names
+from ostiary.policy.rules import Rule, RuleSet, compile_rules, context_paths, object_names
 
 MAX_FILES = 256
 MAX_FILE_BYTES = 1 << 20
@@ -153,7 +153,7 @@ def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | No
         case _:
             actions = None
     name = node.annotations.get("id", f"{file.name}:{index}")
-    return "", Rule(name, node.effect, str(file), line, chunk, node, actions)
+    return "", Rule(name, node.effect, str(file), line, chunk, node, actions, frozenset(context_paths(node)))
 
 
 def _deep(chunk: str) -> bool:

@@ -28,6 +28,8 @@ class Rule:
     node: pst.Template = field(repr=False)
     #: Names in the head's `action ==` or `action in`; None: any action.
     actions: frozenset[str] | None
+    #: What it looks at of the context: "time.hour", "source"; "": the whole.
+    context: frozenset[str]
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -44,6 +46,11 @@ class Rule:
         """`@reason`, or ""."""
         return self.node.annotations.get("reason", "")
 
+    @property
+    def estimates(self) -> bool:
+        """Does it look at the target's estimate of rows?"""
+        return not self.context.isdisjoint(("", "rows_estimate"))
+
     def covers(self, action: str) -> bool:
         """Does the head admit this action?"""
         return self.actions is None or action in self.actions
@@ -55,6 +62,8 @@ class ActionRules:
 
     all: PolicySet
     permits: PolicySet
+    #: Heads of the rules that look at the estimate of rows, as permits without conditions. None: there are none.
+    estimates: PolicySet | None
     #: target → schemas its forbids name: what an unresolved `?.x` is tried against.
     outsides: Mapping[str, tuple[str, ...]]
 
@@ -65,16 +74,15 @@ class RuleSet:
 
     rules: Mapping[str, Rule]
     by_action: Mapping[str, ActionRules]
-    #: What of the context any rule mentions beside the shape: parts of a memo's key.
+    #: Does any rule look at the client's address? It is part of a memo's key then.
     mentions_source: bool
-    mentions_rows: bool
     #: "never": no rule looks at the clock; "minute": the same answer all through a minute; "instant": neither.
     clock: Literal["never", "minute", "instant"]
 
 
 def compile_rules(rules: list[Rule]) -> RuleSet:
     """Make rules ready to be asked. Names must be unique."""
-    paths = {path for rule in rules for path in _context_paths(rule.node)}
+    paths = {path for rule in rules for path in rule.context}
     whole = "" in paths
     if whole or paths & {"time", "time.unix"}:
         clock: Literal["never", "minute", "instant"] = "instant"
@@ -84,7 +92,6 @@ def compile_rules(rules: list[Rule]) -> RuleSet:
         rules={rule.name: rule for rule in rules},
         by_action={action: _for_action([r for r in rules if r.covers(action)]) for action in ACTIONS},
         mentions_source=whole or "source" in paths,
-        mentions_rows=whole or "rows_estimate" in paths,
         clock=clock,
     )
 
@@ -96,8 +103,12 @@ def _for_action(rules: list[Rule]) -> ActionRules:
             for name in object_names(rule.node):
                 target, _, rest = name.partition("/")
                 outsides.setdefault(target, {})[naming.lineage(rest)[0]] = None
+    estimates = [
+        replace(rule, node=replace(rule.node, effect="permit", clauses=())) for rule in rules if rule.estimates
+    ]
     return ActionRules(
         all=_parsed(rules),
+        estimates=_parsed(estimates) if estimates else None,
         permits=_parsed([rule for rule in rules if rule.effect == "permit"]),
         outsides={target: tuple(schemas) for target, schemas in outsides.items()},
     )
@@ -113,7 +124,7 @@ def object_names(node: pst.Template) -> list[str]:
     return sorted(uid.id for uid in pst.entity_uids(node) if uid.type.basename == "Object")
 
 
-def _context_paths(node: object) -> Iterator[str]:
+def context_paths(node: object) -> Iterator[str]:
     """Every use of the context: "time.hour", "source"; "" when it is used as a whole."""
     path = _path(node)
     if path is not None:
@@ -124,13 +135,13 @@ def _context_paths(node: object) -> Iterator[str]:
             yield f"{start}.{attrs[0]}".removeprefix(".")
         case tuple():
             for each in node:
-                yield from _context_paths(each)
+                yield from context_paths(each)
         case Mapping():
             for each in node.values():
-                yield from _context_paths(each)
+                yield from context_paths(each)
         case _ if is_dataclass(node):
             for each in fields(node):
-                yield from _context_paths(getattr(node, each.name))
+                yield from context_paths(getattr(node, each.name))
         case _:
             return
 

@@ -78,7 +78,7 @@ class Closed:
 
 @frozen
 class Weigh:
-    """The action will be held for a person: answer `Weighed`, with the target's own estimate where there is one."""
+    """Policy or a person asks how much the action would touch: answer `Weighed`, with the target's own estimate."""
 
     action_id: int
 

@@ -237,7 +237,17 @@ def test_a_catalogue_that_cannot_be_read_ends_the_session() -> None:
 
 # ---------------------------------------------------------------- held statements
 
-PLAN = json.dumps([{"Plan": {"Node Type": "ModifyTable", "Plans": [{"Node Type": "Seq Scan", "Plan Rows": 41}]}}])
+PLAN = json.dumps(
+    [
+        {
+            "Plan": {
+                "Node Type": "ModifyTable",
+                "Plan Rows": 0,
+                "Plans": [{"Node Type": "Seq Scan", "Parent Relationship": "Outer", "Plan Rows": 41}],
+            }
+        }
+    ]
+)
 
 
 def held(book: Playbook) -> Ask:
@@ -302,6 +312,43 @@ def test_what_planning_might_run_is_not_weighed(text: str) -> None:
         asked = book.asks()
         book.take(book.relay.weigh(asked.action_id))
         assert book.effect(Weighed) == Weighed(asked.action_id, None)
+
+
+def _node(kind: str, rows: float, *below: object, role: str = "Outer") -> dict[str, object]:
+    return {"Node Type": kind, "Plan Rows": rows, "Parent Relationship": role, "Plans": list(below)}
+
+
+@pytest.mark.parametrize(
+    ("plans", "rows"),
+    [
+        ([_node("Seq Scan", 7)], 7),
+        ([_node("Aggregate", 1, _node("Seq Scan", 900))], 1),
+        ([_node("ModifyTable", 0, _node("Seq Scan", 41))], 41),
+        ([_node("ModifyTable", 0, _node("Seq Scan", 4, role="Member"), _node("Seq Scan", 5, role="Member"))], 9),
+        ([_node("ModifyTable", 0, _node("Seq Scan", 1), _node("Aggregate", 50, role="InitPlan"))], 1),
+        ([_node("Result", 1, _node("ModifyTable", 0, _node("Seq Scan", 5000), role="InitPlan"))], 5000),
+        ([_node("ModifyTable", 0, _node("Seq Scan", 3)), _node("ModifyTable", 0, _node("Seq Scan", 4))], 7),
+        ([_node("Seq Scan", 10**60)], 10**60),
+        ([_node("Seq Scan", float("inf"))], None),
+        ([{"Node Type": "ModifyTable", "Plan Rows": 0, "Plans": [{"Node Type": "Result", "Plan Rows": 1}]}], None),
+        ([], None),
+    ],
+)
+def test_rows_of_a_plan(plans: list[object], rows: int | None) -> None:
+    """Rows that are changed, wherever they are, or those of the result; what is not a plan gives none."""
+    plan = json.dumps([{"Plan": plan} for plan in plans])
+    with Playbook() as book:
+        book.client(query(DELETE))
+        asked = book.asks()
+        book.take(book.relay.weigh(asked.action_id))
+        book.up(query("EXPLAIN (FORMAT JSON) " + DELETE))
+        book.target(row_description("QUERY PLAN"), row(plan), complete("EXPLAIN"), ready())
+        assert book.effect(Weighed) == Weighed(asked.action_id, rows)
+        book.permit(asked)
+        book.up(query(DELETE))
+        book.target(complete("DELETE 1"), ready())
+        book.ended("ok", "DELETE 1")
+        book.down(complete("DELETE 1"), ready())
 
 
 def test_a_held_bind_is_weighed_with_its_values() -> None:

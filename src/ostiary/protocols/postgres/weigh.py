@@ -1,4 +1,8 @@
-"""How many rows a held statement would touch, by the planner's own estimate, asked as the very role that would run it.
+"""How many rows a statement would touch, by the planner's own estimate, asked as the very role that would run it.
+
+Policy asks where a rule looks at it, and so does whoever is to approve a statement. Rows are those that are changed,
+wherever in the statement (also in a WITH), or those of the result where that is more: what the statement reads on the
+way to them, and what triggers and foreign keys do after them, is not counted.
 
 The question goes up in the statement's place in the line, so it plans what would run. When it fails, the statement
 would have failed too (it plans the same text with the same values): the client gets that error and nobody is asked.
@@ -6,6 +10,7 @@ would have failed too (it plans the same text with the same values): the client 
 
 import json
 import re
+from typing import Any
 
 from ostiary.core import Operation
 from ostiary.protocols.postgres.framing import message
@@ -17,7 +22,7 @@ _NAME = b"ostiary estimate\0"
 _PREFIX = "EXPLAIN (FORMAT JSON) "
 #: Statements that EXPLAIN takes. The text was parsed before, so its first word tells.
 _PLANNED = re.compile(
-    r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/|\()*(select|insert|update|delete|merge|with|values)\b", re.I
+    r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/|\()*(select|insert|update|delete|merge|with|values|table)\b", re.I
 )
 #: Planning evaluates functions that the target calls stable or immutable: with any other operation nothing is asked.
 _PLAIN = {Operation.READ, Operation.INSERT, Operation.UPDATE, Operation.DELETE}
@@ -87,12 +92,23 @@ def _plannable(asking: Asking) -> bool:
 
 
 def _rows(runs: list[bytes]) -> int | None:
-    """Rows of the plan: of what is changed where something is, else of the result. None when it can't be read."""
+    """Rows that the plans change, or those of their results where that is more. None when it can't be read."""
     try:
         cells = [cell or b"" for run in runs for cell in DataRows(run, 0, 1).column(0)]
-        plan = json.loads(b"\n".join(cells))[0]["Plan"]
-        if plan["Node Type"] == "ModifyTable" and plan.get("Plans"):
-            plan = plan["Plans"][0]
-        return int(plan["Plan Rows"])
-    except (ValueError, KeyError, IndexError, TypeError, ProtocolError):
+        # A view's or a table's rules may make several plans of one statement, or none.
+        plans = [each["Plan"] for each in json.loads(b"\n".join(cells))]
+        if not plans:
+            return None
+        return max(sum(int(plan["Plan Rows"]) for plan in plans), sum(map(_changed, plans)))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ProtocolError):
         return None
+
+
+def _changed(plan: dict[str, Any]) -> int:
+    """Rows that a plan changes: those that its ModifyTable nodes, wherever they stand, are fed with."""
+    below: list[dict[str, Any]] = plan.get("Plans", [])
+    changed = sum(map(_changed, below))
+    if plan["Node Type"] == "ModifyTable":
+        # "Member": a partition's own plan, before PostgreSQL 14. The rest are sub-queries beside the one that feeds it.
+        changed += sum(int(each["Plan Rows"]) for each in below if each["Parent Relationship"] in ("Outer", "Member"))
+    return changed
