@@ -349,6 +349,22 @@ def test_explain(desk: Desk) -> None:
     assert (as_json.code, as_json.json["verdict"], as_json.json["approval_groups"]) == (3, "hold", ["dba"])
 
 
+def test_explain_by_the_estimate(desk: Desk) -> None:
+    """Without one, what depends on it says so, and which rule it is; exit code 3."""
+    condition = "context has rows_estimate && context.rows_estimate > 9"
+    rule = f'@id("large")\nforbid (principal, action, resource)\nwhen {{ {condition} }};\n'
+    (desk.home / "policies" / "large.cedar").write_text(rule)
+    delete = (*EXPLAIN, "--sql", "DELETE FROM public.orders WHERE id = 1")
+    unknown = desk.run(*delete)
+    assert (unknown.code, unknown.out.split()[0]) == (3, "weigh")
+    assert f"forbid large  {desk.home}/policies/large.cedar:1  (decides)" in unknown.out
+    for rows, code, verdict in (("9", 0, "allow"), ("10", 3, "deny")):
+        told = desk.run(*delete, "--rows", rows, "-o", "json")
+        assert (told.code, told.json["verdict"]) == (code, verdict)
+    one = desk.run(*EXPLAIN, "--operation", "delete", "--object", "public.orders", "--rows", "9")
+    assert (one.code, one.out.split()[0]) == (0, "allow")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

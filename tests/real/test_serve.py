@@ -316,8 +316,9 @@ def test_no_estimate_is_a_refusal(ledger: Served) -> None:
     with ledger.connect() as connection:
         for text in (
             "UPDATE ledger SET sum = 1 WHERE id = 1; UPDATE ledger SET sum = 1 WHERE id = 2",
-            "UPDATE ledger SET sum = pg_backend_pid() WHERE id = 1",
+            "UPDATE ledger SET sum = 1 WHERE id = 1 AND pg_try_advisory_lock(1)",
             "COPY ledger FROM STDIN",
+            "EXPLAIN ANALYZE UPDATE ledger SET sum = 1",
         ):
             with pytest.raises(
                 psycopg.Error, match="it depends on the target's estimate of rows, and there is"

@@ -368,10 +368,11 @@ def test_a_held_bind_is_weighed_with_its_values() -> None:
             parse("EXPLAIN (FORMAT JSON) " + text, own),
             bind(own, own, values=(b"7",)),
             execute(own),
+            close("P", own),
             close("S", own),
             SYNC,
         )
-        book.target(PARSED, BOUND, row(PLAN), complete("EXPLAIN"), CLOSED, ready())
+        book.target(PARSED, BOUND, row(PLAN), complete("EXPLAIN"), CLOSED, CLOSED, ready())
         assert book.effect(Weighed) == Weighed(asked.action_id, 41)
         book.permit(asked)
         book.up(bind(values=(b"7",), formats=b"\0\1\0\1"), execute(), SYNC)

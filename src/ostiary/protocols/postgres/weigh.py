@@ -65,7 +65,9 @@ class Weighing:
         )
         for step in steps:
             x.forward(x.permit, step, self._slot(Expect.OWN_STEP, action_id))
-        x.forward(x.permit, message(b"C", b"S" + _NAME), Slot(Expect.OWN_STEP, on_behalf=True))
+        # A portal outlives its statement until the transaction ends, and the next estimate needs the name.
+        for what in (b"P", b"S"):
+            x.forward(x.permit, message(b"C", what + _NAME), Slot(Expect.OWN_STEP, on_behalf=True))
         if alone:
             x.forward(x.permit, message(b"S", b""), Slot(Expect.OWN_SYNC))
             x.dirty = x.unflushed = False
