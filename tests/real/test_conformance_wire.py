@@ -243,13 +243,6 @@ SEQUENCES: dict[str, list[tuple[bytes, str]]] = {
     "a long segment": [(INSERT * 1000 + SYNC, "Z"), (COUNT, "Z")],
 }
 
-#: Known to differ. Strict: whoever mends one takes it out of here.
-OPEN = {
-    "copy out among others": pytest.mark.xfail(
-        strict=True, reason="COPY TO beside other statements of one query can't be masked: the session is ended"
-    )
-}
-
 
 def played(client: WireClient, steps: list[tuple[bytes, str]]) -> list[list[str]]:
     """What came for each step."""
@@ -267,7 +260,7 @@ def played(client: WireClient, steps: list[tuple[bytes, str]]) -> list[list[str]
 
 
 @pytest.mark.parametrize("minor", [0, 2], ids=["3.0", "3.2"])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=OPEN.get(n, ())) for n in SEQUENCES])
+@pytest.mark.parametrize("name", SEQUENCES)
 def test_sequence(postgres: PostgresServer, through: Gateway, name: str, minor: int) -> None:
     """The same messages come back, in the same order, and the connection goes on."""
     begun = query("CREATE TEMP TABLE t (a int)")

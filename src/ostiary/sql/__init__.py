@@ -1,6 +1,8 @@
 """What a statement does, by parsing it. One analyzer a dialect; PostgreSQL is `analyze`."""
 
 from ostiary.sql.analyze import analyze
+from ostiary.sql.copy_statement import CopyOptions, CopyStatement
+from ostiary.sql.direct import Place, direct
 from ostiary.sql.lineage import Columns, Query, trace
 from ostiary.sql.memo import Memo
 from ostiary.sql.model import (
@@ -22,12 +24,15 @@ from ostiary.sql.template import template
 __all__ = [
     "Analysis",
     "Columns",
+    "CopyOptions",
+    "CopyStatement",
     "Deallocate",
     "DeclareCursor",
     "Execute",
     "FetchCursor",
     "Memo",
     "Name",
+    "Place",
     "Prepare",
     "Query",
     "SessionEffect",
@@ -36,6 +41,7 @@ __all__ = [
     "Touch",
     "UnparsableError",
     "analyze",
+    "direct",
     "template",
     "trace",
 ]

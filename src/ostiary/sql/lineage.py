@@ -36,6 +36,8 @@ class Output:
     name: str | None
     expression: Expression
     star: tuple[str, ...] | None = None
+    #: A column reference and nothing else.
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

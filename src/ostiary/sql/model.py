@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ostiary.core import Operation
+from ostiary.sql.copy_statement import CopyStatement
 from ostiary.sql.lineage import Query
 
 
@@ -109,6 +110,8 @@ class Statement:
     returns: Query | None = None
     #: Numbers of its parameters, in the order of the text.
     parameters: tuple[int, ...] = ()
+    #: It copies out to the client.
+    copy: CopyStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,8 @@ class _Bones:
                 # `(row).*`: as many columns as the type has.
                 found.append(Output(None, self._expression(value), _NOWHERE))
             else:
-                found.append(Output(node.name or _name(value), self._expression(node.val)))
+                bare = value is not None and value.DESCRIPTOR.name == "ColumnRef"
+                found.append(Output(node.name or _name(value), self._expression(node.val), bare=bare))
         return tuple(found)
 
     def _expression(self, node: Message) -> Expression:

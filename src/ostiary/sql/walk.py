@@ -13,6 +13,7 @@ from ostiary.core import Operation, naming
 from ostiary.sql import definitions, plpgsql
 from ostiary.sql.builtins import ANYWHERE, BUILTINS, Category
 from ostiary.sql.conditions import Row, limits
+from ostiary.sql.copy_statement import copy_statement
 from ostiary.sql.definitions import Handler
 from ostiary.sql.model import (
     Deallocate,
@@ -94,6 +95,7 @@ class Walk:
             self._ends_transaction,
             returns(node, {location: ordinal for ordinal, (location, _) in enumerate(places)}),
             tuple(number for _, number in places),
+            copy_statement(node),
         )
 
     # ------------------------------------------------------------ touching

@@ -3,6 +3,7 @@
 import csv
 import io
 from base64 import b64decode
+from dataclasses import replace
 from itertools import pairwise
 
 import psycopg
@@ -19,7 +20,7 @@ from ostiary.protocols.postgres.framing import BACKEND, FRONTEND, MAX_MESSAGE, F
 from ostiary.protocols.postgres.results import columns_of, encode_fields, fields_of
 from ostiary.protocols.postgres.rows import DataRows, encode_row
 from ostiary.protocols.postgres.scram import MAX_ITERATIONS, ScramClient, md5_password
-from ostiary.sql.copy_statement import CopyOptions
+from ostiary.sql import CopyOptions
 from ostiary.wire.contract import ProtocolError
 from tests.protocols.postgres.playbook import bind, copy_data, row_description
 
@@ -177,7 +178,8 @@ def test_diagnostics_that_are_taken_apart_are_put_together_the_same(body: bytes,
 
 def copy_out(width: int, options: CopyOptions, *, binary: bool = False) -> CopyOut:
     """Text columns."""
-    return CopyOut(tuple(Column(f"c{i}", None, ValueKind.TEXT) for i in range(width)), options, binary=binary)
+    columns = tuple(Column(f"c{i}", None, ValueKind.TEXT) for i in range(width))
+    return CopyOut(columns, replace(options, binary=binary))
 
 
 def copied(table: list[list[bytes | None]], options: CopyOptions, *, binary: bool = False) -> bytes:

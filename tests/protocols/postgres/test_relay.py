@@ -10,6 +10,7 @@ from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY, CatalogCache
 from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.requests import MAX_INBOX_BYTES, MAX_NAMES, POISON_PARSE, POISON_QUERY
+from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.sql import analyze
 from ostiary.wire.contract import Ask, Close, Forward, ForwardAside, ProtocolError, Release, Side, Weighed, Withdraw
@@ -38,7 +39,7 @@ from tests.protocols.postgres.playbook import (
     row,
     row_description,
 )
-from tests.protocols.postgres.shop import TARGET, Clock, document, oid
+from tests.protocols.postgres.shop import TARGET, Clock, document, judge, oid
 
 DELETE = "DELETE FROM orders"
 SELECT = "SELECT name FROM customers"
@@ -627,14 +628,79 @@ def test_copy_out_passes_the_gate() -> None:
         book.down(copy_data(b"A\\tda\t*\\n*\n"), copy_data(b"\\N\t\n"), COPY_DONE, complete("COPY 2"))
 
 
-def test_copy_out_of_two_statements_cannot_be_masked() -> None:
-    """Which of them the rows are of cannot be told."""
-    text = "COPY customers TO STDOUT; COPY orders TO STDOUT"
+def test_copies_of_one_text_are_told_apart() -> None:
+    """Each has its own columns and format, in the order in which they begin."""
+    text = "COPY orders (note, id) TO STDOUT; SELECT 1; COPY (SELECT 1, email FROM customers) TO STDOUT (FORMAT csv)"
+    with Playbook(release=True) as book:
+        book.client(query(text))
+        book.allow()
+        book.up(query(text))
+        book.target(COPY_OUT, copy_data(b"n\t1\n"))
+        first = book.effect(Release).result
+        book.down(COPY_OUT)
+        assert [c.object for c in first.columns] == ["shop/public.orders.note", "shop/public.orders.id"]
+        book.take(book.relay.released(first, clear=True))
+        book.down(copy_data(b"n\t1\n"))
+        book.target(COPY_DONE, complete("COPY 1"), COPY_OUT, copy_data(b'1,"a"\n'))
+        second = book.effect(Release).result
+        book.down(COPY_DONE, complete("COPY 1"), COPY_OUT)
+        assert [c.object for c in second.columns] == [None, "shop/public.customers.email"]
+        assert [second.rows.column(i) for i in (0, 1)] == [[b"1"], [b"a"]]
+        book.take(book.relay.released(second, clear=True))
+        book.down(copy_data(b'1,"a"\n'))
+        with pytest.raises(ProtocolError, match="nothing asked for"):
+            book.target(COPY_DONE, complete("COPY 1"), COPY_OUT)
+
+
+def test_what_is_known_of_a_copy_is_known_anew_when_it_is_bound() -> None:
+    """Definitions that changed since it was parsed make the columns another's."""
+    shop = judge()
+    with Playbook(release=True, judge=shop) as book:
+        book.client(parse("COPY customers TO STDOUT", "c"), SYNC)
+        book.allow()
+        book.up(parse("COPY customers TO STDOUT", "c"), SYNC)
+        book.target(PARSED, ready())
+        book.down(PARSED, ready())
+        shop.doubt()
+        book.client(bind("c"))
+        shape = book.asks().action.shape
+        assert isinstance(shape, SessionShape)
+        assert [copied.columns for copied in shape.copies] == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("COPY orders TO STDOUT (ENCODING 'LATIN1')", "ENCODING UTF8"),
+        ("COPY orders TO STDOUT (DELIMITER 'ä')", "single-byte delimiter"),
+        ("SELECT 1; COPY orders TO STDOUT (FORMAT 'json')", "formats text, csv and binary"),
+    ],
+)
+def test_a_copy_that_cannot_be_masked_is_refused_before_it_runs(text: str, why: str) -> None:
+    """The connection goes on; where nothing is masked it runs."""
+    with Playbook(release=True) as book:
+        book.client(query(text))
+        assert why.encode() in book.told()
+        book.client(query(SELECT))
+        book.asks()
+    with Playbook() as book:
+        book.client(query(text))
+        book.asks()
+
+
+@pytest.mark.parametrize("response", [message(b"H", b"\1\0\1\0\1"), message(b"H", b"\0\0\3\0\0\0\0\0\0")])
+def test_a_copy_out_that_is_not_as_announced(response: bytes) -> None:
+    """Another format ends the session; another number of columns makes all of them computed."""
     book = Playbook(release=True)
-    book.client(query(text))
+    book.client(query("COPY orders (id) TO STDOUT"))
     book.allow()
-    with pytest.raises(ProtocolError, match="masked only as the one statement"):
-        book.target(COPY_OUT)
+    if response[5] == 1:
+        with pytest.raises(ProtocolError, match="another format"):
+            book.target(response)
+        return
+    book.target(response, copy_data(b"1\t2\t3\n"))
+    book.up(query("COPY orders (id) TO STDOUT"))
+    assert [column.object for column in book.effect(Release).result.columns] == [None] * 3
 
 
 # ---------------------------------------------------------------- names

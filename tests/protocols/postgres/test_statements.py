@@ -7,6 +7,7 @@ import pytest
 from ostiary.core import Action, Operation, Parameter
 from ostiary.protocols.postgres import catalog as catalogs
 from ostiary.protocols.postgres.catalog import Catalog, CatalogCache
+from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.statements import MAX_NAMES, Judge
 from ostiary.sql import analyze
 from ostiary.wire.contract import ProtocolError
@@ -201,7 +202,7 @@ def test_a_temporary_table_shadows_for_its_session_only() -> None:
     assert accesses(action) == ["read public.orders", "read pg_temp.orders"]
     assert action.shape.sources is None
     assert action.shape.outputs is None
-    assert one.catalog_columns(None, "orders", ()) is None
+    assert copied("COPY orders TO STDOUT", one) == [None]
     assert accesses(other.statement("SELECT * FROM orders")) == ["read public.orders"]
     assert other.statement("SELECT * FROM orders").shape.outputs is not None
 
@@ -387,13 +388,75 @@ def test_origins_that_cannot_be_told() -> None:
     assert shop.origin(1000, 1) == ("shop/pg_catalog.pg_class.1", ())
 
 
-def test_columns_of_copy() -> None:
-    """COPY's columns are told only when exactly one relation can be meant."""
+def copied(text: str, shop: Judge | None = None) -> list[str | None]:
+    """For each COPY of a text its columns: names, - for a computed one, and None when they are not told."""
+    shape = (shop or judge()).statement(text).shape
+    assert isinstance(shape, SessionShape)
+    return [
+        None if copy.columns is None else " ".join("-" if column is None else column.name for column in copy.columns)
+        for copy in shape.copies
+    ]
+
+
+COPIES = [
+    ("COPY customers (email) TO STDOUT", ["email"]),
+    ("COPY public.log TO STDOUT", ["line"]),
+    ("COPY log TO STDOUT", [None]),
+    ("COPY customers (nosuch) TO STDOUT", [None]),
+    ("COPY nosuch TO STDOUT", [None]),
+    ("COPY (SELECT email, id, id + 1, upper(name) FROM customers) TO STDOUT", ["email id - -"]),
+    ("COPY (SELECT id AS email, email AS id FROM customers) TO STDOUT", ["id email"]),
+    ("COPY (SELECT * FROM customers) TO STDOUT", ["id name email"]),
+    ("COPY (SELECT c.*, o.note FROM customers c, orders o) TO STDOUT", ["id name email note"]),
+    ("COPY (SELECT * FROM customers c JOIN orders o ON c.id = o.customer_id) TO STDOUT",
+     ["id name email id customer_id amount note"]),
+    ("COPY (SELECT c.email, o.note, id FROM customers c JOIN orders o USING (id)) TO STDOUT", ["email note -"]),
+    ("COPY (SELECT note, email FROM customers c NATURAL JOIN orders o) TO STDOUT", ["- -"]),
+    ("COPY (SELECT j.email FROM (customers c JOIN orders o ON true) AS j (a, b, email)) TO STDOUT", ["-"]),
+    ("COPY (SELECT x.email, o.id FROM (SELECT name AS email FROM customers) x, orders o) TO STDOUT", ["- id"]),
+    ("COPY (SELECT email FROM (SELECT name AS email FROM customers) x, orders) TO STDOUT", ["-"]),
+    ("COPY (SELECT z, x FROM customers AS a (x, y, z)) TO STDOUT", ["email id"]),
+    ("COPY (SELECT y FROM customers AS a (x, y) WHERE a.email = '') TO STDOUT", ["name"]),
+    ("COPY (WITH customers AS (SELECT name AS id FROM customers) SELECT id FROM customers) TO STDOUT", ["-"]),
+    ("COPY (WITH customers AS (SELECT 1 AS id) SELECT id FROM public.customers) TO STDOUT", ["id"]),
+    ("COPY (SELECT email FROM customers UNION ALL SELECT name FROM customers) TO STDOUT", [None]),
+    ("COPY (VALUES (1)) TO STDOUT", [None]),
+    ("COPY (SELECT public.customers.email FROM public.customers) TO STDOUT", ["email"]),
+    ("COPY (SELECT shop.public.customers.email FROM public.customers) TO STDOUT", ["-"]),
+    ("COPY (SELECT c FROM customers c) TO STDOUT", ["-"]),
+    ("COPY (SELECT email FROM customers, log) TO STDOUT", ["-"]),
+    ("COPY (SELECT email FROM v_customers) TO STDOUT", ["email"]),
+    ("COPY (SELECT refund FROM v_refunds) TO STDOUT", [None]),
+    ("COPY (SELECT id, refund(1) FROM customers) TO STDOUT", [None]),
+    ("COPY (SELECT relname FROM pg_class) TO STDOUT", ["-"]),
+    ("COPY (UPDATE customers SET name = '' WHERE id = 1 RETURNING email, upper(name)) TO STDOUT", ["email -"]),
+    ("COPY (UPDATE customers SET name = '' WHERE id = 1 RETURNING old.email) TO STDOUT", ["email"]),
+    ("COPY customers (name) TO STDOUT; COPY (SELECT email FROM customers) TO STDOUT", ["name", "email"]),
+    ("BEGIN; COPY customers (name) TO STDOUT; COMMIT", ["name"]),
+    ("COPY orders FROM STDIN; COPY orders (id) TO STDOUT; COPY orders (id) TO '/tmp/x'", ["id"]),
+    # Beside what may have changed what names mean, nothing is told.
+    ("ALTER TABLE customers RENAME email TO x; COPY customers TO STDOUT", [None]),
+    ("SELECT refund(1); COPY customers TO STDOUT", [None]),
+    ("DO $$ BEGIN EXECUTE 'x'; END $$; COPY customers TO STDOUT", [None]),
+    ("CREATE TEMP TABLE customers (id text); COPY customers TO STDOUT", [None]),
+    ("COPY customers TO STDOUT; CREATE TEMP TABLE customers (id text); COPY customers TO STDOUT", [None, None]),
+    ("SET search_path = audit; COPY customers TO STDOUT", [None]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "columns"), COPIES, ids=range(len(COPIES)))
+def test_columns_of_copy(text: str, columns: list[str | None]) -> None:
+    """COPY's columns are told only where exactly one relation's can be meant."""
+    assert copied(text) == columns
+
+
+def test_a_temporary_table_hides_the_columns_of_copy() -> None:
+    """It may stand before the one of the catalogue."""
     shop = judge()
-    assert shop.catalog_columns(None, "customers", ("email",)) == [("email", oid("customers"), 3, 25)]
-    assert [c[0] for c in shop.catalog_columns("public", "log", ()) or ()] == ["line"]
-    assert shop.catalog_columns(None, "log", ()) is None
-    assert shop.catalog_columns(None, "customers", ("nosuch",)) is None
+    shop.statement("CREATE TEMP TABLE customers (id text)")
+    assert copied("COPY customers TO STDOUT", shop) == [None]
+    assert copied("COPY public.customers (name) TO STDOUT", shop) == ["name"]
+    assert copied("COPY (SELECT name FROM customers) TO STDOUT", shop) == [None]
 
 
 def test_circles_of_definitions_end() -> None:

@@ -172,23 +172,6 @@ class Catalog:
         name = self.columns.get((oid, attnum))
         return None if relation is None or name is None else naming.join(*relation[:2], name)
 
-    def columns_of(
-        self, schema: str | None, relation: str, names: tuple[str, ...]
-    ) -> list[tuple[str, int, int, int]] | None:
-        """(name, oid, attnum, type oid) of COPY's columns; None unless exactly one relation can be meant."""
-        oids = self.find(schema, relation)
-        if len(oids) != 1:
-            return None
-        (oid,) = oids
-        found = {
-            self.columns[oid, num]: (self.columns[oid, num], oid, num, self.types[oid, num][0])
-            for num in self.attributes.get(oid, ())
-            if names or not self.types[oid, num][1]
-        }
-        if any(name not in found for name in names):
-            return None
-        return [found[name] for name in names] if names else list(found.values())
-
     def behind(self, oid: int, *, stored: bool = False) -> set[int]:
         """Relations in a view's query, all the way down; in a materialised view's only with `stored`."""
         seen: set[int] = set()

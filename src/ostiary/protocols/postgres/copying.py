@@ -8,11 +8,12 @@ import functools
 import re
 from collections.abc import Mapping
 
-from ostiary.core import Action, Column, Rows
+from ostiary.core import Column, Rows
 from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.results import columns_of_copy
+from ostiary.protocols.postgres.shapes import Copied
 from ostiary.protocols.postgres.statements import Judge
-from ostiary.sql.copy_statement import CopyOptions, copy_statement
+from ostiary.sql import CopyOptions
 from ostiary.wire.contract import ProtocolError
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
@@ -57,33 +58,27 @@ class CopyOut:
     Args:
         columns: the result's columns, in order.
         options: as the statement gave them.
-        binary: CopyOutResponse said so.
     """
 
-    def __init__(self, columns: tuple[Column, ...], options: CopyOptions, *, binary: bool) -> None:
+    def __init__(self, columns: tuple[Column, ...], options: CopyOptions) -> None:
         self.columns = columns
         self.clear = False
         self._options = options
-        self._binary = binary
+        self._binary = options.binary
         self._header = True
 
     @classmethod
-    def of(cls, action: Action, response: bytes, judge: Judge) -> "CopyOut":
-        """From the CopyOutResponse message. Raises ProtocolError."""
+    def of(cls, copied: Copied, response: bytes, judge: Judge) -> "CopyOut":
+        """Of the COPY that a CopyOutResponse message answers. Raises ProtocolError."""
         binary = response[5] == 1
+        if copied.options is None:
+            raise ProtocolError(copied.problem)
+        if binary is not copied.options.binary:
+            raise ProtocolError("the target's COPY comes in another format than was asked for")
+        # Definitions that changed meanwhile make the columns another's.
+        columns = copied.columns if judge.stamp is copied.stamp else None
         width = int.from_bytes(response[6:8], "big")
-        try:
-            statement = copy_statement(action.text)
-        except ValueError as error:
-            raise ProtocolError(f"{error}; its rows can't be masked") from None
-        if statement.options.encoding.upper().replace("-", "") not in ("", "UTF8"):
-            raise ProtocolError("COPY in another ENCODING than UTF8 can't be masked")
-        found = None
-        if statement.relation is not None:
-            found = judge.catalog_columns(statement.schema, statement.relation, statement.columns)
-        if found is not None and len(found) != width:
-            found = None
-        return cls(columns_of_copy(found, width, judge, binary=binary), statement.options, binary=binary)
+        return cls(columns_of_copy(columns, width, judge, binary=binary), copied.options)
 
     def batch(self, run: bytes) -> tuple[bytes, CopyRows | None, bytes]:
         """What goes through as it is, the rows, what follows them. Raises ProtocolError."""

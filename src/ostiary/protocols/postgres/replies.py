@@ -236,7 +236,7 @@ class Replies:
             raise self._misfit(slot, frame)
         self._copy_out = None
         if slot.running.permit.release:
-            self._copy_out = CopyOut.of(slot.running.action, frame, self._x.judge)
+            self._copy_out = CopyOut.of(slot.running.next_copy(), frame, self._x.judge)
         self._x.out.append(frame)
 
     def _copy_rows(self, frame: bytes, count: int) -> None:

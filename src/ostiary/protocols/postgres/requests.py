@@ -13,6 +13,7 @@ from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import Frame, message
 from ostiary.protocols.postgres.results import message_of
+from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.state import (
     IDLE,
     Asking,
@@ -183,7 +184,8 @@ class Requests:
     def _judged(self, kind: int, text: str) -> Action | None:
         """The action of a text; one that can't be made out is a refusal, never an exception."""
         try:
-            return self._x.judge.statement(text)
+            action = self._x.judge.statement(text)
+            return action if self._maskable(kind, action) else None
         except UnknownStatementError as error:
             self.refuse(kind, refuse.coded("26000", str(error)))
             return None
@@ -197,6 +199,17 @@ class Requests:
             refusal = Refusal(RefusalKind.INTERNAL, what, "nothing of it was run; report it as a bug")
         self.refuse(kind, refuse.error(refusal))
         return None
+
+    def _maskable(self, kind: int, action: Action) -> bool:
+        """Refuses a COPY whose rows could not be masked: once they come it is too late."""
+        shape = action.shape
+        if self._x.permit.release and isinstance(shape, SessionShape):
+            for copied in shape.copies:
+                if copied.options is None:
+                    refusal = Refusal(RefusalKind.MASKING, f"refused: {copied.problem}", "nothing of it was run")
+                    self.refuse(kind, refuse.error(refusal))
+                    return False
+        return True
 
     def _query(self, kind: int, frame: bytes) -> None:
         action = self._judged(kind, message_of(frame, 0))
@@ -226,7 +239,13 @@ class Requests:
             if found is None:
                 return
             prepared = found
-        action = x.judge.with_parameters(prepared.action, bind.parameters, prepared.parameter_types)
+        judged: Action | None = prepared.action
+        if isinstance(prepared.action.shape, SessionShape):
+            # What it hangs on may be another's since it was parsed.
+            judged = self._judged(kind, prepared.text)
+        if judged is None:
+            return
+        action = x.judge.with_parameters(judged, bind.parameters, prepared.parameter_types)
         asking = Asking(self._action_id(), action, frame, kind, prepared, bind.portal, bind.formats, bind.parameters)
         self._ask(asking, Stage.RUN)
 

@@ -5,11 +5,11 @@ for itself and for the relations in its query.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
-from ostiary.sql import Columns, Name, Statement, Touch, trace
+from ostiary.sql import Columns, Name, Place, Statement, Touch, direct, trace
 from ostiary.sql.builtins import BUILTINS
 
 TEMPORARY = "pg_temp"
@@ -18,6 +18,15 @@ _THROUGH = frozenset({Operation.READ, Operation.INSERT, Operation.UPDATE, Operat
 
 
 _Columns: TypeAlias = tuple[frozenset[str] | None, ...]
+
+
+class Stored(NamedTuple):
+    """A relation's column."""
+
+    name: str
+    table: int
+    attnum: int
+    type: int
 
 
 class Resolver:
@@ -35,6 +44,15 @@ class Resolver:
         self._catalog = catalog
         self._trusted = trusted
         self._temporary = temporary
+
+    @property
+    def stamp(self) -> object:
+        """Changes whenever what names stand for might; None: nothing is told apart."""
+        return self._catalog if self._trusted else None
+
+    def bare(self, name: str) -> str:
+        """An object's name without the target."""
+        return name[len(self._prefix) :]
 
     def accesses(self, statement: Statement) -> Iterator[Access]:
         """Everything the statement does, by object."""
@@ -155,6 +173,58 @@ class Resolver:
             if number > 0 and None not in meets:
                 inputs[number - 1] = frozenset().union(*(columns for columns in meets if columns is not None))
         return outputs, tuple(inputs)
+
+    def copied(self, statement: Statement) -> Sequence[Stored | None] | None:
+        """Columns of what a COPY copies, None for computed ones; None altogether when it can't be told which they are.
+
+        A query's column is told where the query only repeats it, and its lineage says the same.
+        """
+        copy = statement.copy
+        if not self._trusted or copy is None:
+            return None
+        if copy.relation is not None:
+            oid = self._one(copy.schema, copy.relation)
+            return None if oid is None else self._of_relation(oid, copy.columns)
+        places = direct(statement.returns, self._names) if statement.returns is not None else None
+        outputs, _ = self.flows(statement)
+        if places is None or outputs is None or len(places) != len(outputs):
+            return None
+        return [self._stored(place, depends) for place, depends in zip(places, outputs, strict=True)]
+
+    def _one(self, schema: str | None, relation: str) -> int | None:
+        """The one relation that can be meant."""
+        oids = self._catalog.find(schema, relation)
+        hidden = relation in self._temporary if schema is None else _is_temporary(schema)
+        return oids[0] if len(oids) == 1 and not hidden else None
+
+    def _names(self, schema: str | None, relation: str) -> list[str] | None:
+        oid = self._one(schema, relation)
+        return None if oid is None else [self._catalog.columns[oid, at] for at in self._catalog.attributes.get(oid, ())]
+
+    def _of_relation(self, oid: int, names: tuple[str, ...]) -> list[Stored] | None:
+        """Columns that COPY of a relation copies: those it names, else all but generated ones."""
+        types = self._catalog.types
+        found = {
+            column.name: column
+            for column in (self._at(oid, at) for at in self._catalog.attributes.get(oid, ()))
+            if names or not types[oid, column.attnum][1]
+        }
+        if any(name not in found for name in names):
+            return None
+        return [found[name] for name in names] if names else list(found.values())
+
+    def _at(self, oid: int, attnum: int) -> Stored:
+        return Stored(self._catalog.columns[oid, attnum], oid, attnum, self._catalog.types[oid, attnum][0])
+
+    def _stored(self, place: Place | None, depends: frozenset[str] | None) -> Stored | None:
+        if place is None or depends is None:
+            return None
+        schema, relation, index = place
+        oid = self._one(schema, relation)
+        if oid is None:
+            return None
+        column = self._at(oid, self._catalog.attributes[oid][index])
+        return column if set(self.origin(oid, column.attnum)) == depends else None
 
     def _columns(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
         catalog = self._catalog

@@ -2,10 +2,12 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Protocol
 
 from ostiary.core import Column, ValueKind
 from ostiary.protocols.postgres.framing import message
+from ostiary.protocols.postgres.resolve import Stored
 from ostiary.wire.contract import ProtocolError
 
 _FIELD = struct.Struct("!ihihih")
@@ -88,17 +90,19 @@ def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) ->
 
 
 def columns_of_copy(
-    found: list[tuple[str, int, int, int]] | None, width: int, origins: Origins, *, binary: bool
+    found: Sequence[Stored | None] | None, width: int, origins: Origins, *, binary: bool
 ) -> tuple[Column, ...]:
-    """Columns of a COPY: (name, table oid, attnum, type oid) where the relation is known, else computed ones."""
-    if found is None:
-        kind = ValueKind.OPAQUE if binary else ValueKind.STRUCTURED
-        return tuple(Column(f"column {index + 1}", None, kind, binary=binary) for index in range(width))
+    """Columns of a COPY; those that are not known to be a relation's count as computed."""
     columns = []
-    for name, table, attnum, oid in found:
-        obj, drawn = origins.origin(table, attnum)
+    for index, stored in enumerate(found if found is not None and len(found) == width else [None] * width):
+        if stored is None:
+            kind = ValueKind.OPAQUE if binary else ValueKind.STRUCTURED
+            columns.append(Column(f"column {index + 1}", None, kind, binary=binary))
+            continue
+        obj, drawn = origins.origin(stored.table, stored.attnum)
+        oid = stored.type
         columns.append(
-            Column(name, obj, _kind(oid, int(binary)), str(oid), inert=oid in INERT, origins=drawn, binary=bool(binary))
+            Column(stored.name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn, binary=binary)
         )
     return tuple(columns)
 

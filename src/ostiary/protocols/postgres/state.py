@@ -7,8 +7,9 @@ from enum import Enum, auto
 
 from ostiary.core import Action, Column, Outcome, Parameter, Permit, Refusal, Result, Secret
 from ostiary.protocols.postgres.framing import message
+from ostiary.protocols.postgres.shapes import Copied, SessionShape
 from ostiary.protocols.postgres.statements import Judge
-from ostiary.wire.contract import Effect, Forward, Observe, Withdraw
+from ostiary.wire.contract import Effect, Forward, Observe, ProtocolError, Withdraw
 
 IDLE = ord("I")
 FAILED = ord("E")
@@ -64,6 +65,17 @@ class Running:
     permit: Permit
     rows: int = 0
     bytes: int = 0
+    #: COPY TO STDOUT that have begun.
+    copies: int = 0
+
+    def next_copy(self) -> Copied:
+        """What is known of the COPY that begins now. Raises ProtocolError."""
+        shape = self.action.shape
+        known = shape.copies if isinstance(shape, SessionShape) else ()
+        if self.copies >= len(known):
+            raise ProtocolError("the target sent the rows of a COPY that nothing asked for")
+        self.copies += 1
+        return known[self.copies - 1]
 
 
 @dataclass(slots=True)

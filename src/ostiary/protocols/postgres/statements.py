@@ -13,9 +13,10 @@ from typing import Final
 from ostiary.core import Access, Action, Operation, Parameter, Shape, Target
 from ostiary.protocols.postgres.bind import Bound, decode
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY, MAX_AGE, REVEALING, Catalog, CatalogCache, Snapshot
-from ostiary.protocols.postgres.resolve import Resolver, summary
+from ostiary.protocols.postgres.resolve import Resolver
 from ostiary.protocols.postgres.results import INERT
 from ostiary.protocols.postgres.rows import DataRows
+from ostiary.protocols.postgres.shapes import shape_of
 from ostiary.sql import (
     Analysis,
     Deallocate,
@@ -33,9 +34,6 @@ from ostiary.sql import (
 from ostiary.wire.contract import ProtocolError
 
 MAX_NAMES: Final = 4096
-#: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
-_CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
-_LEAVE_THE_CATALOGUE: Final = ("role/", "server/", "setting/", "pg_catalog.", "pg_temp.")
 _UTF8: Final = frozenset({"UTF8", "UNICODE"})
 _ON: Final = frozenset({"on", "true", "yes", "1"})
 
@@ -174,7 +172,8 @@ class Judge:
             inner, by_name = self._inner(statement)
             named |= by_name
             parts.append((statement, inner))
-        action = Action(self._shape(parts), text)
+        shape = shape_of(parts, self._resolver, pending=self._pending, deviated=self._deviated)
+        action = Action(shape, text)
         if named:
             self._by_name.put(text, action)
         elif not self._doubt:
@@ -182,49 +181,6 @@ class Judge:
             if key is not None and analysis.by_template:
                 self._shapes.put(key, action.shape)
         return action
-
-    def _shape(self, parts: list[tuple[Statement, list[Statement]]]) -> Shape:
-        resolver = self._resolver
-        expanded = [each for statement, inner in parts for each in (statement, *inner)]
-        accesses: dict[Access, None] = {}
-        sources: set[str] | None = set()
-        for statement in expanded:
-            accesses.update(dict.fromkeys(resolver.accesses(statement)))
-            found = resolver.sources(statement)
-            sources = None if sources is None or found is None else sources | found
-        own = any(access.operation in (Operation.EXECUTE, Operation.UNKNOWN) for access in accesses)
-        changes = any(
-            access.operation in _CHANGES
-            and not access.object[len(self._target.name) + 1 :].startswith(_LEAVE_THE_CATALOGUE)
-            for access in accesses
-        ) or any(s.tag == "COMMIT PREPARED" or (s.ends_transaction and self._pending) for s in expanded)
-        dynamic = any(s.dynamic for s in expanded)
-        barrier = (
-            changes
-            or own
-            or dynamic
-            or any(s.effects or s.temporary or (s.ends_transaction and self._deviated) for s in expanded)
-        )
-        outputs = inputs = None
-        alone = len(expanded) == 1 or (len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH"))
-        if sources is not None and alone:
-            outputs, inputs = resolver.flows(expanded[-1])
-        more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
-        return Shape(
-            accesses=tuple(accesses),
-            summary="; ".join(summary(resolver, *part) for part in parts[:4]) + more or "an empty statement",
-            context={
-                "has_where": all(s.has_where for s in expanded),
-                "dynamic": dynamic,
-                "statements": len(parts),
-                "functions": tuple(dict.fromkeys(_written(f.schema, f.name) for s in expanded for f in s.functions)),
-                "barrier": barrier,
-                "changes": changes,
-            },
-            sources=None if sources is None else tuple(sorted(sources)),
-            outputs=outputs,
-            inputs=inputs if len(expanded) == 1 else None,
-        )
 
     def _readable(self, text: str) -> None:
         """The text means here what it means to the server."""
@@ -342,14 +298,6 @@ class Judge:
             return f"{self._target.name}/{name}.{attnum}", ()
         return None, ()
 
-    def catalog_columns(
-        self, schema: str | None, relation: str, columns: tuple[str, ...]
-    ) -> list[tuple[str, int, int, int]] | None:
-        """(name, table oid, attnum, type oid) of a relation's columns; None when it can't be told which they are."""
-        if self._doubt or relation in self._temporary:
-            return None
-        return self._snapshot.catalog.columns_of(schema, relation, columns)
-
     @staticmethod
     def bind(frame: bytes) -> Bound:
         """Decode a Bind message strictly. Raises ProtocolError."""
@@ -388,10 +336,6 @@ class Judge:
                 self._deviated = True
             if self._deviated:
                 self._renew()
-
-
-def _written(schema: str | None, name: str) -> str:
-    return name if schema is None else f"{schema}.{name}"
 
 
 #: A cursor that was not declared through this connection: a function's, or a portal of the protocol.

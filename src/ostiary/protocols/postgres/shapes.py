@@ -1,0 +1,95 @@
+"""Resolved statements to the one `core.Shape` of their text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ostiary.core import Access, Operation, Shape
+from ostiary.protocols.postgres.resolve import Resolver, Stored, summary
+from ostiary.sql import CopyOptions, Statement
+
+#: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
+_CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
+_LEAVE_THE_CATALOGUE: Final = ("role/", "server/", "setting/", "pg_catalog.", "pg_temp.")
+_OWN: Final = frozenset({Operation.EXECUTE, Operation.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What is known of one COPY TO STDOUT before it runs."""
+
+    #: None: `problem` says why its rows can't be taken apart.
+    options: CopyOptions | None
+    problem: str
+    #: Columns in order, None for a computed one; None altogether when it can't be told which they are.
+    columns: Sequence[Stored | None] | None
+    #: What `columns` were told by: `Judge.stamp` of then.
+    stamp: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionShape(Shape):
+    """Of a text whose meaning hangs on more than its names; whoever keeps it judges the text anew before it runs."""
+
+    #: The COPY TO STDOUT in it, in order.
+    copies: tuple[Copied, ...] = ()
+
+
+def shape_of(
+    parts: Sequence[tuple[Statement, Sequence[Statement]]], resolver: Resolver, *, pending: bool, deviated: bool
+) -> Shape:
+    """What a text does. `parts`: its statements, each with those that names in it stand for.
+
+    `pending`: definitions changed in this session may yet be undone. `deviated`: so may settings.
+    """
+    expanded = [each for statement, inner in parts for each in (statement, *inner)]
+    accesses: dict[Access, None] = {}
+    sources: set[str] | None = set()
+    for statement in expanded:
+        accesses.update(dict.fromkeys(resolver.accesses(statement)))
+        found = resolver.sources(statement)
+        sources = None if sources is None or found is None else sources | found
+    own = any(access.operation in _OWN for access in accesses)
+    changes = any(
+        access.operation in _CHANGES and not resolver.bare(access.object).startswith(_LEAVE_THE_CATALOGUE)
+        for access in accesses
+    ) or any(s.tag == "COMMIT PREPARED" or (s.ends_transaction and pending) for s in expanded)
+    dynamic = any(s.dynamic for s in expanded)
+    leaves = any(s.effects or s.temporary or (s.ends_transaction and deviated) for s in expanded)
+    outputs = inputs = None
+    alone = len(expanded) == 1 or (len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH"))
+    if sources is not None and alone:
+        outputs, inputs = resolver.flows(expanded[-1])
+    more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
+    summaries = "; ".join(summary(resolver, *part) for part in parts[:4]) + more
+    context: dict[str, bool | int | str | tuple[str, ...]] = {
+        "has_where": all(s.has_where for s in expanded),
+        "dynamic": dynamic,
+        "statements": len(parts),
+        "functions": tuple(dict.fromkeys(_written(f.schema, f.name) for s in expanded for f in s.functions)),
+        "barrier": changes or own or dynamic or leaves,
+        "changes": changes,
+    }
+    told = None if sources is None else tuple(sorted(sources))
+    inputs = inputs if len(expanded) == 1 else None
+    # Beside others, what an earlier one may have changed makes the columns another's.
+    clear = sources is not None and not changes and not leaves
+    copies = tuple(
+        _copied(s, resolver, relation=clear or len(parts) == 1, query=clear) for s, _ in parts if s.copy is not None
+    )
+    if copies:
+        return SessionShape(
+            tuple(accesses), summaries, context, sources=told, outputs=outputs, inputs=inputs, copies=copies
+        )
+    return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs)
+
+
+def _copied(statement: Statement, resolver: Resolver, *, relation: bool, query: bool) -> Copied:
+    copy = statement.copy
+    assert copy is not None
+    told = query if copy.relation is None else relation
+    return Copied(copy.options, copy.problem, resolver.copied(statement) if told else None, resolver.stamp)
+
+
+def _written(schema: str | None, name: str) -> str:
+    return name if schema is None else f"{schema}.{name}"
