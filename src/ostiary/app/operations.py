@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from ostiary.approvals import ApprovalRepository
 from ostiary.config import Settings
 from ostiary.control import Operations
-from ostiary.core import Action, Principal, Proof, Target
+from ostiary.core import Principal, Proof
 from ostiary.credentials import PostgresRoleCredential, StaticCredential
+from ostiary.protocols.registry import PROTOCOLS
 
 
 def operations_of(settings: Settings) -> Operations:
@@ -33,7 +34,7 @@ def operations_of(settings: Settings) -> Operations:
         recordings=settings.recordings,
         recording_key=settings.recording_key,
         approvals=approvals,
-        judge=_judged,
+        judge=lambda target, text: PROTOCOLS[target.protocol]().judged(target, text),
     )
 
 
@@ -46,11 +47,3 @@ async def _identify(settings: Settings, proof: Proof) -> Principal:
     from ostiary.identity import HttpFetch, OidcIdentity
 
     return await OidcIdentity(settings.issuers, HttpFetch(), time.time).identify(proof)
-
-
-def _judged(target: Target, text: str) -> Action:
-    from ostiary.protocols.postgres.catalog import CatalogCache
-    from ostiary.protocols.postgres.statements import Judge
-    from ostiary.sql import analyze
-
-    return Judge(target, target.database, CatalogCache(time.monotonic), analyze).statement(text)

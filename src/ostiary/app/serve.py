@@ -6,7 +6,6 @@ import os
 import secrets
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +28,13 @@ from ostiary.gate.ports import Ports
 from ostiary.identity import HttpFetch, OidcIdentity
 from ostiary.masking import ColumnMasking
 from ostiary.policy import CedarPolicy, PolicyError
-from ostiary.protocols.postgres.catalog import CatalogCache
-from ostiary.protocols.postgres.engine import PostgresEngine
+from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import FileRecording, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.local_tls import server_context
-from ostiary.sql import analyze
 from ostiary.store import Store
-from ostiary.wire.contract import Engine
+from ostiary.wire.contract import Listening
 
 log = structlog.get_logger()
 POLICY_POLL_SECONDS = 1.0
@@ -95,9 +92,10 @@ async def start(settings: Settings) -> Running:
         identity = OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
+        listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
         for protocol, (host, port) in settings.listen.items():
-            listener = Listener(gate, _engines(settings, tls), tls)
+            listener = Listener(gate, PROTOCOLS[protocol]().engines(listening), tls)
             serving[protocol] = await _listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
         for work in (_follow(policy, settings.policies), leases.run()):
@@ -125,23 +123,6 @@ async def _stop(listener: Listener) -> None:
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _engines(settings: Settings, tls: ssl.SSLContext | None) -> Callable[[str, bool], Engine]:
-    catalogs = CatalogCache(time.monotonic)
-
-    def make(source: str, loopback: bool) -> Engine:
-        return PostgresEngine(
-            source,
-            loopback=loopback,
-            tls_offered=tls is not None,
-            plaintext=loopback and settings.plaintext_loopback,
-            catalogs=catalogs,
-            analyze=analyze,
-            entropy=secrets.token_bytes,
-        )
-
-    return make
 
 
 def _issuers(settings: Settings) -> dict[str, Issuer]:

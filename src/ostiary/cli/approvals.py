@@ -1,6 +1,7 @@
 """`ostiary approvals list|show|approve|deny`."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -55,50 +56,30 @@ def build(context: Context) -> typer.Typer:
             return
         _show(found)
 
-    @group.command()
-    def approve(
-        code: CodeArgument,
-        config: ConfigOption = None,
-        token_file: TokenFileOption = None,
-        reason: Annotated[str, typer.Option(help="A line for the record.")] = "",
-        output: OutputOption = Output.TABLE,
-    ) -> None:
-        """Let this one command run, once."""
-        _decide(context, code, config, token_file, reason, output, approve=True)
-
-    @group.command()
-    def deny(
-        code: CodeArgument,
-        config: ConfigOption = None,
-        token_file: TokenFileOption = None,
-        reason: Annotated[str, typer.Option(help="A line for the requester.")] = "",
-        output: OutputOption = Output.TABLE,
-    ) -> None:
-        """Refuse it; the client sees the reason."""
-        _decide(context, code, config, token_file, reason, output, approve=False)
-
+    group.command("approve", help="Let this one command run, once.")(_deciding(context, approve=True))
+    group.command("deny", help="Refuse it; the client sees the reason.")(_deciding(context, approve=False))
     return group
 
 
-def _decide(
-    context: Context,
-    code: str,
-    config: Path | None,
-    token_file: Path | None,
-    reason: str,
-    output: Output,
-    *,
-    approve: bool,
-) -> None:
-    token = _token(token_file)
-    with errors():
-        after = run(context.operations(config).decide(code, token, approve=approve, reason=reason))
-    if output is not Output.TABLE:
-        structured(after, output)
-    elif after.missing and approve:
-        say(f"request {after.request.code}: counted; it still needs {', '.join(map(str, after.missing))}")
-    else:
-        say(f"request {after.request.code}: {after.state.value}")
+def _deciding(context: Context, *, approve: bool) -> Callable[..., None]:
+    def decide(
+        code: CodeArgument,
+        config: ConfigOption = None,
+        token_file: TokenFileOption = None,
+        reason: Annotated[str, typer.Option(help="A line for the record; who is denied sees it.")] = "",
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        token = _token(token_file)
+        with errors():
+            after = run(context.operations(config).decide(code, token, approve=approve, reason=reason))
+        if output is not Output.TABLE:
+            structured(after, output)
+        elif after.missing and approve:
+            say(f"request {after.request.code}: counted; it still needs {', '.join(map(str, after.missing))}")
+        else:
+            say(f"request {after.request.code}: {after.state.value}")
+
+    return decide
 
 
 def _token(path: Path | None) -> Secret:

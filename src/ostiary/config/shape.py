@@ -27,6 +27,7 @@ from ostiary.core.naming import lineage
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretSource, StaticCredential
 from ostiary.identity.issuer import DEFAULT_ALGORITHMS, OidcIssuer
 from ostiary.masking import ClassRule, Detection, Detector, Transform
+from ostiary.protocols.registry import PROTOCOLS
 
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -46,6 +47,12 @@ class Section(BaseModel):
 def _name(value: object) -> object:
     if isinstance(value, str) and not _NAME.fullmatch(value):
         raise ValueError('write a name of 1 to 63 letters, digits, ".", "_" and "-"')
+    return value
+
+
+def _protocol(value: str) -> str:
+    if value not in PROTOCOLS:
+        raise ValueError(f"must be {' or '.join(map(repr, PROTOCOLS))}")
     return value
 
 
@@ -93,6 +100,7 @@ def _bound(value: object) -> object:
 
 
 Name = Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
+ProtocolName = Annotated[str, AfterValidator(_protocol), WithJsonSchema({"type": "string", "enum": [*PROTOCOLS]})]
 Seconds = Annotated[
     float,
     BeforeValidator(_seconds),
@@ -167,7 +175,7 @@ class Server(Section):
     ) = None
     plaintext_loopback: bool = False
     masking_key: Hidden | None = None
-    listen: Annotated[dict[Literal["postgres"], Address], Field(min_length=1)]
+    listen: Annotated[dict[ProtocolName, Address], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -348,7 +356,7 @@ class TargetSection(Section):
     """One of `targets:`."""
 
     name: Name
-    protocol: Literal["postgres"]
+    protocol: ProtocolName
     address: Annotated[Address, AfterValidator(_remote)]
     database: str | None = None
     databases: Texts = ()

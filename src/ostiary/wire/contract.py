@@ -11,6 +11,8 @@ the effects out and feeds back what happened. Invariants that every engine keeps
 4. A message the engine cannot understand is a `ProtocolError`, never a guess.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -284,4 +286,30 @@ class Engine(Protocol):
 
     def wants(self, side: Side) -> bool:
         """False while the driver should stop reading from that side (bounded queues are full)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What the engines of one listener are made with."""
+
+    #: It has a certificate.
+    tls_offered: bool
+    #: A client on loopback may send its token without TLS.
+    plaintext_loopback: bool
+    #: Seconds, monotonic.
+    clock: Callable[[], float]
+    #: That many random bytes.
+    entropy: Callable[[int], bytes]
+
+
+class Spoken(Protocol):
+    """A protocol as the registry knows it: usually the module `spoken` of its folder."""
+
+    def engines(self, listening: Listening) -> Callable[[str, bool], Engine]:
+        """What makes a client's engine, of its address ("ip:port") and whether that is loopback."""
+        ...
+
+    def judged(self, target: Target, text: str) -> Action:
+        """What a command does as far as its text tells, for explanations. Raises ValueError when it can't be parsed."""
         ...
