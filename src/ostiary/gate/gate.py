@@ -47,6 +47,7 @@ from ostiary.core import (
     ValueKind,
     Verdict,
 )
+from ostiary.gate import refusals
 from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker, Rights
 
 #: Seconds that identity, credentials and approvals may take before their silence is a refusal.
@@ -79,20 +80,20 @@ class Gate:
                 principal = await ports.identity.identify(proof)
                 target = ports.registry.target(proof.target)
                 if target is None:
-                    raise Refused(_no_such_target(proof.target))
+                    raise Refused(refusals.no_such_target(proof.target))
                 ruling = ports.policy.authorize_connect(principal, target, proof.source)
                 session_id = self._session_ids()
                 recorder = ports.recording.open(session_id)
                 recorder.write(_started(session_id, principal, target, proof, ruling))
                 if ruling.verdict is not Verdict.ALLOW:
                     # A hold before there is a connection has nobody to wait in front of; it is refused.
-                    raise Refused(_denied(ruling, f"connect to {target.name}"))
+                    raise Refused(refusals.denied(ruling, f"connect to {target.name}"))
                 rights = ports.policy.rights(principal, target, proof.source)
                 release = ports.masking.required(target)
                 lease = await ports.credentials.lease(session_id, principal, target)
                 recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
         except BaseException as error:
-            refused = Refused(_as_refusal(error, "open the session"))
+            refused = Refused(refusals.as_refusal(error, "open the session"))
             if lease is not None and target is not None:
                 await self._give_back(target, lease)
             if recorder is not None:
@@ -167,17 +168,17 @@ class GateSession:
         """Rule on one action. A `Hold` at stage RUN must be weighed and passed to `hold`; at PREPARE it is a permit."""
         try:
             if self._clock() >= self.principal.session_until:
-                return self._refuse(action_id, action, _expired())
+                return self._refuse(action_id, action, refusals.expired())
             ruling = self._rights.decide(action)
             if ruling.verdict is Verdict.DENY:
-                return self._refuse(action_id, action, _denied(ruling, action.shape.summary))
+                return self._refuse(action_id, action, refusals.denied(ruling, action.shape.summary))
             if stage is Stage.PREPARE:
                 return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
             if ruling.verdict is Verdict.ALLOW:
                 return self._permit(action_id, action, ruling, "", ())
             return Hold(action_id, action, ruling)
         except Exception as error:  # noqa: BLE001 - rule 2
-            return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
+            return self._refuse(action_id, action, refusals.as_refusal(error, action.shape.summary))
 
     async def hold(self, hold: Hold, tell: Callable[[str], None]) -> Permit | Refusal:
         """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored.
@@ -189,7 +190,9 @@ class GateSession:
             if not isinstance(answer, Hold):
                 return answer
             if answer.ruling.verdict is not Verdict.HOLD:
-                return self._refuse(hold.action_id, hold.action, _denied(answer.ruling, hold.action.shape.summary))
+                return self._refuse(
+                    hold.action_id, hold.action, refusals.denied(answer.ruling, hold.action.shape.summary)
+                )
             hold = answer
         pending: PendingApproval | None = None
         action_id, action, ruling = hold.action_id, hold.action, hold.ruling
@@ -219,16 +222,18 @@ class GateSession:
             tell(pending.notice)
             decision = await pending.decided()
             if not decision.approved:
-                return self._refuse(action_id, action, _not_approved(pending.approval_id, decision.by, decision.reason))
+                return self._refuse(
+                    action_id, action, refusals.not_approved(pending.approval_id, decision.by, decision.reason)
+                )
             # People take minutes: the token may have ended, the policy may have changed.
             if self._clock() >= self.principal.session_until:
-                return self._refuse(action_id, action, _expired())
+                return self._refuse(action_id, action, refusals.expired())
             again = self._rights.decide(action)
             lifted = again.verdict is Verdict.ALLOW or (
                 again.verdict is Verdict.HOLD and set(again.approval_groups) <= set(ruling.approval_groups)
             )
             if not lifted:
-                return self._refuse(action_id, action, _denied(again, action.shape.summary))
+                return self._refuse(action_id, action, refusals.denied(again, action.shape.summary))
             return self._permit(action_id, action, again, pending.approval_id, decision.by)
         except asyncio.CancelledError:
             if pending is not None:
@@ -238,7 +243,7 @@ class GateSession:
             if pending is not None:
                 # Nobody waits any more: a person who approves it now must learn that.
                 await _withdraw(pending, "the gateway could not go on with it")
-            return self._refuse(action_id, action, _as_refusal(error, action.shape.summary))
+            return self._refuse(action_id, action, refusals.as_refusal(error, action.shape.summary))
 
     def abandon(self, hold: Hold, why: str) -> None:
         """A hold that nobody waits for any more before it was put to anyone: say so in the record."""
@@ -253,9 +258,9 @@ class GateSession:
         try:
             ruling = self._rights.decide(running.action)
         except Exception as error:  # noqa: BLE001 - rule 2
-            return _as_refusal(error, running.action.shape.summary)
+            return refusals.as_refusal(error, running.action.shape.summary)
         if ruling.verdict is not Verdict.ALLOW:
-            return _denied(ruling, running.action.shape.summary)
+            return refusals.denied(ruling, running.action.shape.summary)
         return replace(permit, version=ruling.version)
 
     @property
@@ -320,7 +325,7 @@ class GateSession:
             if full or running.sampled < SAMPLE_ROWS:
                 self._sample(action_id, running, masked, full)
         except Exception as error:  # noqa: BLE001 - rule 2
-            return replace(_as_refusal(error, "mask the result"), kind=RefusalKind.MASKING), False
+            return replace(refusals.as_refusal(error, "mask the result"), kind=RefusalKind.MASKING), False
         return masked, clear and not full
 
     def _sample(self, action_id: int, running: _Running, result: Result, full: bool) -> None:
@@ -353,7 +358,7 @@ class GateSession:
 
     def expired(self) -> Refusal | None:
         """The refusal that ends this session, once its token's allowed lifetime is over."""
-        return _expired() if self._clock() >= self.principal.session_until else None
+        return refusals.expired() if self._clock() >= self.principal.session_until else None
 
     async def end(self, reason: str) -> None:
         """Take the credential back, record the end, seal the recording. Never raises."""
@@ -374,51 +379,6 @@ async def _withdraw(pending: PendingApproval, reason: str) -> None:
         await pending.withdraw(reason)
     except Exception:  # noqa: BLE001 - the action is refused already; the request expires by itself
         return
-
-
-# ---------------------------------------------------------------- sentences
-
-
-def _as_refusal(error: BaseException, what: str) -> Refusal:
-    """An unexpected error names its type only: its text may quote what it choked on."""
-    if isinstance(error, Refused):
-        return error.refusal
-    if isinstance(error, TimeoutError):
-        return Refusal(RefusalKind.INTERNAL, f"could not {what}: a check did not answer in time", "try again")
-    kind = RefusalKind.RECORDING if isinstance(error, OSError) else RefusalKind.INTERNAL
-    return Refusal(
-        kind,
-        f"refused: {what}: the gateway could not complete its checks ({type(error).__name__})",
-        "nothing was sent to the target; the gateway's log has the details",
-    )
-
-
-def _denied(ruling: Ruling, what: str) -> Refusal:
-    rules = ", ".join(f'"{rule}"' for rule in ruling.rules)
-    message = f"denied by policy {rules}: {ruling.reason or what}" if rules else f"denied: {ruling.reason or what}"
-    hint = "ask the owner of the policy for a permit"
-    if ruling.verdict is Verdict.WEIGH:
-        hint = f"send it as one plain statement, which the target can estimate, or {hint}"
-    return Refusal(RefusalKind.POLICY, message, hint, ruling.rules)
-
-
-def _expired() -> Refusal:
-    return Refusal(
-        RefusalKind.EXPIRED, "the session's token has ended, and its grace period too", "connect again with a new token"
-    )
-
-
-def _no_such_target(name: str) -> Refusal:
-    shown = name if len(name) <= 64 and name.isprintable() else "(unprintable)"
-    return Refusal(
-        RefusalKind.POLICY, f'no target "{shown}" is known here', "the database name must be a target's name"
-    )
-
-
-def _not_approved(approval_id: str, by: tuple[str, ...], reason: str) -> Refusal:
-    who = f"denied by {', '.join(by)}" if by else "not approved in time"
-    why = f": {reason}" if reason else ""
-    return Refusal(RefusalKind.APPROVAL, f"request {approval_id} was {who}{why}", "run it again to ask anew")
 
 
 def _close_refused(recorder: Recorder, refusal: Refusal) -> None:
