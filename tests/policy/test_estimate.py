@@ -92,6 +92,15 @@ def test_a_denial_comes_before_the_question(under: Write) -> None:
     assert (ruling.verdict, ruling.reason) == (Verdict.DENY, "no policy permits delete on orders/t")
 
 
+def test_the_question_comes_before_a_hold(under: Write) -> None:
+    """People are not asked for what the estimate may deny."""
+    policy = under(
+        ALL, DENY_MANY, '@id("ddl") @approval("dba") forbid(principal, action == Action::"define", resource);'
+    )
+    verdicts = [decide(policy, does("define t", "delete a.t", rows=rows)).verdict for rows in (None, 1, 11)]
+    assert verdicts == [Verdict.WEIGH, Verdict.HOLD, Verdict.DENY]
+
+
 def test_no_statement_is_never_weighed(under: Write) -> None:
     """`connect` and `unmask` have no estimate, and are ruled on without one."""
     policy = under(
