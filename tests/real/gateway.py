@@ -26,6 +26,7 @@ import uvloop
 from ostiary.core import Lease, Principal, PrincipalKind, Proof, Record, Result, Secret, Target, TlsMode, TlsSettings
 from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Rights
+from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.engine import PostgresEngine
 from ostiary.runtime import session
@@ -242,7 +243,7 @@ class TrustingWorld(World):
 
 
 async def _serve(settings: Settings) -> None:
-    session.HANDSHAKE_SECONDS = session.CONNECT_SECONDS = settings.handshake_seconds
+    session.HANDSHAKE_SECONDS = session.LOGIN_SECONDS = settings.handshake_seconds
     world = TrustingWorld(settings, os.environ.pop("UPSTREAM_PASSWORD", None))
     gate = Gate(world.ports(), time.time, lambda: secrets.token_hex(8))
     catalogs = CatalogCache(time.monotonic)
@@ -262,8 +263,8 @@ async def _serve(settings: Settings) -> None:
     context.load_cert_chain(settings.certificate, settings.key)
     context.set_alpn_protocols(["postgresql"])
     listeners = (
-        Listener(gate, engine(True), context),
-        Listener(gate, engine(False), None),
+        Listener(gate, engine(True), context, refuse.fatal),
+        Listener(gate, engine(False), None, refuse.fatal),
     )
     ports = [await listener.start("127.0.0.1", 0) for listener in listeners]
     print(json.dumps({"tls": ports[0], "plain": ports[1]}), flush=True)

@@ -143,17 +143,9 @@ SILENCES: dict[str, bytes] = {
     "no token": startup("u", "orders"),
     "half a startup packet": startup("u", "orders")[:9],
 }
-#: Known faults. Strict: whoever mends one takes it out of here.
-OPEN = dict.fromkeys(("SSLRequest", "three bytes of TLS"), "silent inside the TLS handshake: never closed")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=OPEN[name])] if name in OPEN else [])
-        for name in SILENCES
-    ],
-)
+@pytest.mark.parametrize("name", SILENCES)
 def test_silent_sockets_are_closed_in_time(through: Gateway, name: str) -> None:
     """Whoever does not come to the point within the deadline is disconnected."""
     began = time.monotonic()

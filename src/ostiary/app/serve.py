@@ -95,7 +95,8 @@ async def start(settings: Settings) -> Running:
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
         for protocol, (host, port) in settings.listen.items():
-            listener = Listener(gate, PROTOCOLS[protocol]().engines(listening), tls)
+            spoken = PROTOCOLS[protocol]()
+            listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away)
             serving[protocol] = await _listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
         for work in (_follow(policy, settings.policies), leases.run()):

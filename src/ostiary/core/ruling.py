@@ -43,6 +43,7 @@ class RefusalKind(StrEnum):
     PROTOCOL = "protocol"
     TARGET = "target"
     EXPIRED = "expired"
+    CAPACITY = "capacity"
     INTERNAL = "internal"
 
 

@@ -1,10 +1,13 @@
 """Connections to targets."""
 
 import asyncio
-import contextlib
 import ssl
 
+import structlog
+
 from ostiary.core import Target, TlsMode, TlsSettings
+
+log = structlog.get_logger()
 
 ASIDE_SECONDS = 5.0
 
@@ -27,14 +30,25 @@ async def dial(target: Target, protocol: asyncio.BaseProtocol) -> None:
     await loop.create_connection(lambda: protocol, target.host, target.port)
 
 
-async def dial_aside(target: Target, data: bytes) -> None:
-    """Deliver a few bytes on a connection of their own (a CancelRequest); failing to is not an error."""
-    with contextlib.suppress(OSError, TimeoutError):
+async def dial_aside(target: Target, data: bytes, starttls: tuple[bytes, bytes]) -> None:
+    """Deliver a few bytes on a connection of their own (a CancelRequest); failing to is logged, not an error.
+
+    TLS as on the session's own leg. `starttls`: what asks for TLS in the target's protocol, and what agrees to it.
+    """
+    try:
         async with asyncio.timeout(ASIDE_SECONDS):
             reader, writer = await asyncio.open_connection(target.host, target.port)
             try:
+                if target.tls.mode is not TlsMode.DISABLE:
+                    request, agreement = starttls
+                    writer.write(request)
+                    if await reader.readexactly(len(agreement)) != agreement:
+                        raise ConnectionError("the target does not offer TLS, and its configuration here requires it")
+                    await writer.start_tls(target_context(target.tls), server_hostname=target.host)
                 writer.write(data)
                 await writer.drain()
                 await reader.read(1)
             finally:
-                writer.close()
+                writer.transport.abort()
+    except (OSError, EOFError) as error:
+        log.warning("could not reach the target aside", target=target.name, why=f"{type(error).__name__}: {error}")

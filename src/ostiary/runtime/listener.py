@@ -4,11 +4,12 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from ostiary.core import Refusal
 from ostiary.gate.gate import Gate
 from ostiary.runtime.session import Interrupts, Leg, SessionDriver
 from ostiary.wire.contract import Engine, Side
 
-#: Sessions of one worker; further clients are turned away by the kernel's backlog.
+#: Sessions of one worker; further clients are turned away.
 MAX_SESSIONS = 10_000
 TICK_SECONDS = 1.0
 
@@ -19,12 +20,20 @@ class Listener:
     Args:
         make_engine: (source, loopback) → a fresh engine.
         tls: server context, or None where the listener offers no TLS.
+        turn_away: what is sent, in the protocol, to a client that gets no engine.
     """
 
-    def __init__(self, gate: Gate, make_engine: Callable[[str, bool], Engine], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        make_engine: Callable[[str, bool], Engine],
+        tls: ssl.SSLContext | None,
+        turn_away: Callable[[Refusal], bytes],
+    ) -> None:
         self._gate = gate
         self._make_engine = make_engine
         self._tls = tls
+        self._turn_away = turn_away
         self._interrupts = Interrupts()
         self._sessions: set[SessionDriver] = set()
         self._server: asyncio.Server | None = None
@@ -56,7 +65,9 @@ class Listener:
                 await asyncio.gather(*(driver.finished.wait() for driver in drivers))
 
     def _accept(self) -> Leg:
-        driver = SessionDriver(self._gate, self._make_engine, self._interrupts, self._tls, self._sessions.discard)
+        driver = SessionDriver(
+            self._gate, self._make_engine, self._interrupts, self._tls, self._turn_away, self._sessions.discard
+        )
         if len(self._sessions) < MAX_SESSIONS:
             self._sessions.add(driver)
         else:

@@ -58,7 +58,9 @@ _Rare = Authenticate | Connect | StartTls | Weighed | Withdraw | ForwardAside | 
 
 #: Seconds a client has from its first byte to a valid token.
 HANDSHAKE_SECONDS = 20.0
+#: Seconds to open the transport to a target, and then those the target has until the session may begin.
 CONNECT_SECONDS = 10.0
+LOGIN_SECONDS = 10.0
 WRITE_BUFFER = 256 * 1024
 _INPUT = bytearray(256 * 1024)
 _INPUT_VIEW = memoryview(_INPUT)
@@ -92,7 +94,10 @@ class Leg(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes arrived."""
-        self._received(bytes(_INPUT_VIEW[:nbytes]))
+        try:
+            self._received(bytes(_INPUT_VIEW[:nbytes]))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the session with a sentence
+            self._driver.failed(error)
 
     def _received(self, data: bytes) -> None:
         if self._tls is None:
@@ -147,11 +152,18 @@ class Leg(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             (self._transport.resume_reading if wanted else self._transport.pause_reading)()
 
-    def close(self) -> None:
-        """Close after what was written is sent."""
-        if self._transport is not None:
+    def close(self, last: bytes) -> None:
+        """Send the last words and close behind them; where they can't be sent (TLS is not up), close now."""
+        if self._transport is None:
+            return
+        try:
+            if last:
+                self.write(last)
             if self._tls is not None:
                 self._push(self._tls.close())
+        except ssl.SSLError:
+            self._transport.abort()
+        else:
             self._transport.close()
 
     def abort(self) -> None:
@@ -200,10 +212,12 @@ class SessionDriver:
         make_engine: Callable[[str, bool], Engine],
         interrupts: Interrupts,
         tls: ssl.SSLContext | None,
+        turn_away: Callable[[Refusal], bytes],
         ended: Callable[["SessionDriver"], None],
     ) -> None:
         self._gate = gate
         self._make_engine = make_engine
+        self._turn_away = turn_away
         self._interrupts = interrupts
         self._tls_context = tls
         self._ended = ended
@@ -219,7 +233,9 @@ class SessionDriver:
         self._running = False
         self._closing = False
         self._reason = "the client went away"
+        #: Each takes a bounded time, and gives back what it got when the session is over by then.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
         #: Holds whose estimate is being asked for, and those that wait for a person.
         self._weighing: dict[int, Hold] = {}
         self._holds: dict[int, asyncio.Task[None]] = {}
@@ -233,17 +249,19 @@ class SessionDriver:
 
     def client_connected(self, leg: Leg) -> None:
         """A client's socket was accepted."""
+        if self._closing:
+            leg.abort()
+            return
         self._client = leg
         if self.overloaded:
-            self._finish("too many sessions")
+            self.stop(Refusal(RefusalKind.CAPACITY, "the gateway has as many sessions as it takes", "try again later"))
             return
         host, port = leg.peer
         loopback = host.startswith("127.") or host == "::1"
         try:
             self._engine = self._make_engine(f"{host}:{port}", loopback)
-        except Exception:
-            log.exception("no engine for a client")
-            self._finish("the gateway failed inside")
+        except Exception as error:  # noqa: BLE001 - told to the client and logged
+            self.failed(error)
             return
         self._timers.append(self._loop.call_later(HANDSHAKE_SECONDS, self._handshake_overdue))
 
@@ -258,10 +276,14 @@ class SessionDriver:
                 self._carry_out()
         except ProtocolError as error:
             self.stop(Refusal(RefusalKind.PROTOCOL, str(error), "the connection is closed"))
-        except Exception as error:
-            log.exception("session_failed", session=self._session.session_id if self._session else "")
-            what = f"the gateway failed inside ({type(error).__name__}); the connection is closed"
-            self.stop(Refusal(RefusalKind.INTERNAL, what, "the gateway's log has the details"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the session with a sentence
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """The gateway's own fault ends the session."""
+        log.error("session_failed", session=self._session_id, exc_info=error)
+        what = f"the gateway failed inside ({type(error).__name__}); the connection is closed"
+        self.stop(Refusal(RefusalKind.INTERNAL, what, "the gateway's log has the details"))
 
     def lost(self, side: Side) -> None:
         """A leg closed."""
@@ -279,19 +301,21 @@ class SessionDriver:
 
     def stop(self, refusal: Refusal) -> None:
         """End the session with a sentence in the client's protocol."""
-        if self._closing or self._engine is None:
+        if self._closing:
             return
+        # What was permitted and not yet sent stays here.
+        self._to_target.clear()
         try:
-            # What was permitted and not yet sent stays here.
-            self._to_target.clear()
-            self._to_client += [e.data for e in self._engine.refuse(refusal) if isinstance(e, Reply)]
-        finally:
-            self._finish(refusal.message)
+            if self._engine is None:
+                self._to_client.append(self._turn_away(refusal))
+            else:
+                self._to_client += [e.data for e in self._engine.refuse(refusal) if isinstance(e, Reply)]
+        except Exception:
+            log.exception("a refusal could not be said", why=refusal.message)
+        self._finish(refusal.message)
 
     def shut_down(self) -> None:
         """The gateway stops."""
-        if self._engine is None:
-            self._finish("the gateway stopped")
         self.stop(Refusal(RefusalKind.EXPIRED, "the gateway is stopping", "connect again"))
 
     def tick(self) -> None:
@@ -354,9 +378,9 @@ class SessionDriver:
             case StartTls(side, early):
                 self._write()
                 self._start_tls(side, early)
-            case ForwardAside(permit, data):
+            case ForwardAside(permit, data, starttls):
                 self._check(permit)
-                self._spawn(self._aside(data))
+                self._spawn(self._aside(data, starttls))
             case Weighed(action_id, rows):
                 hold = self._weighing.pop(action_id, None)
                 if hold is not None:
@@ -372,6 +396,10 @@ class SessionDriver:
                 self._finish(reason)
             case _:
                 assert_never(effect)
+
+    @property
+    def _session_id(self) -> str:
+        return self._session.session_id if self._session is not None else ""
 
     def _admitted(self) -> GateSession:
         if self._session is None:
@@ -434,8 +462,13 @@ class SessionDriver:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._spent)
         return task
+
+    def _spent(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed(error)
 
     async def _authenticate(self, proof: Proof) -> None:
         try:
@@ -467,10 +500,11 @@ class SessionDriver:
         if self._closing:
             leg.abort()
             return
+        self._timers.append(self._loop.call_later(LOGIN_SECONDS, self._login_overdue))
         self.event(Connected())
 
-    async def _aside(self, data: bytes) -> None:
-        await dial_aside(self._admitted().target, data)
+    async def _aside(self, data: bytes, starttls: tuple[bytes, bytes]) -> None:
+        await dial_aside(self._admitted().target, data, starttls)
         self.event(AsideDone())
 
     async def _hold(self, hold: Hold) -> None:
@@ -487,36 +521,56 @@ class SessionDriver:
         if self._engine is not None and not self._engine.authenticated:
             self.stop(Refusal(RefusalKind.PROTOCOL, "no token came in time", "connect again and send it at once"))
 
+    def _login_overdue(self) -> None:
+        if self._engine is not None and not self._engine.ready:
+            why = f"target {self._admitted().target.name} did not finish the login within {LOGIN_SECONDS:g} s"
+            self.stop(Refusal(RefusalKind.TARGET, why, "check what answers at its address, then try again"))
+
     def _expire(self) -> None:
         if self._session is not None and (refusal := self._session.expired()) is not None:
             self.stop(refusal)
 
     def _finish(self, reason: str) -> None:
+        """The one way out of a session.
+
+        The ending is on its way before anything else is tried: whatever fails here or there, `_over` comes.
+        """
         if self._closing:
             return
         self._closing = True
         self._reason = reason
-        self._write()
+        self._ending = self._loop.create_task(self._end(reason))
+        self._ending.add_done_callback(self._over)
         for timer in self._timers:
             timer.cancel()
         for key in self._keys:
             self._interrupts.forget(key)
         for task in self._holds.values():
             task.cancel()
+        for hold in self._weighing.values():
+            self._admitted().abandon(hold, reason)
         if self._client is not None:
-            self._client.close()
+            self._client.close(b"".join(self._to_client))
         if self._target is not None:
-            self._target.close()
-        self._loop.create_task(self._end(reason)).add_done_callback(lambda _: None)
+            self._target.close(b"".join(self._to_target))
 
     async def _end(self, reason: str) -> None:
         try:
             if self._session is not None:
                 await self._session.end(reason)
         finally:
-            if self._client is not None:
-                self._client.abort()
-            if self._target is not None:
-                self._target.abort()
-            self._ended(self)
-            self.finished.set()
+            self._abort()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    def _over(self, ending: asyncio.Task[None]) -> None:
+        if not ending.cancelled() and (error := ending.exception()) is not None:
+            log.error("session_end_failed", session=self._session_id, exc_info=error)
+        self._abort()
+        self._ended(self)
+        self.finished.set()
+
+    def _abort(self) -> None:
+        for leg in (self._client, self._target):
+            if leg is not None:
+                leg.abort()

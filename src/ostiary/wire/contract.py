@@ -200,10 +200,14 @@ class Forward:
 
 @frozen
 class ForwardAside:
-    """Send to the target on a connection of its own, closed afterwards (PostgreSQL's CancelRequest)."""
+    """Send to the target on a connection of its own, closed afterwards (PostgreSQL's CancelRequest).
+
+    Where the target's TLS is on, `starttls` comes first: what asks for it in the clear, and what the target agrees by.
+    """
 
     permit: Permit
     data: bytes
+    starttls: tuple[bytes, bytes]
 
 
 @frozen
@@ -284,6 +288,11 @@ class Engine(Protocol):
         """True once the gate admitted the session: ends the handshake's deadline."""
         ...
 
+    @property
+    def ready(self) -> bool:
+        """True once the target let the session in: ends the deadline of its login."""
+        ...
+
     def wants(self, side: Side) -> bool:
         """False while the driver should stop reading from that side (bounded queues are full)."""
         ...
@@ -312,4 +321,8 @@ class Spoken(Protocol):
 
     def judged(self, target: Target, text: str) -> Action:
         """What a command does as far as its text tells, for explanations. Raises ValueError when it can't be parsed."""
+        ...
+
+    def turn_away(self, refusal: Refusal) -> bytes:
+        """What a client reads that gets no engine; the connection is closed behind it."""
         ...

@@ -6,6 +6,7 @@ Invariant: the session permit exists from `Admitted` on, and no `Forward` is pos
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from ostiary.core import Permit, Refusal, RefusalKind, Secret
@@ -95,13 +96,18 @@ class PostgresEngine:
         """See `wire.contract.Engine`."""
         return self._permit is not None
 
+    @property
+    def ready(self) -> bool:
+        """See `wire.contract.Engine`."""
+        return self._relay is not None
+
     def wants(self, side: Side) -> bool:
         """See `wire.contract.Engine`."""
         return self._relay.wants(side) if self._relay is not None else True
 
     def refuse(self, refusal: Refusal) -> list[Effect]:
         """See `wire.contract.Engine`."""
-        return [Reply(refuse.error(refusal, "FATAL")), Close(refusal.message)]
+        return [Reply(refuse.fatal(refusal)), Close(refusal.message)]
 
     def handle(self, event: Event) -> list[Effect]:
         """See `wire.contract.Engine`."""
@@ -153,13 +159,17 @@ class PostgresEngine:
         if self._relay is not None:
             assert self._target_framer is not None
             return self._relay.from_target(self._target_framer.feed(data))
-        if self._dial is None:
+        dial = self._dial
+        if dial is None:
             raise ProtocolError("the target spoke before it was asked")
         try:
-            effects = self._dial.receive(data)
+            effects = dial.receive(data)
+            return effects if dial.ready is None else [*effects, *self._begin(dial)]
         except TargetRefusedError as error:
-            return self.refuse(Refusal(RefusalKind.TARGET, str(error), "the gateway's configuration of the target"))
-        return effects if self._dial.ready is None else [*effects, *self._begin(self._dial)]
+            refusal = Refusal(RefusalKind.TARGET, str(error), "check the gateway's configuration of the target")
+        except ProtocolError as error:
+            refusal = Refusal(RefusalKind.PROTOCOL, str(error), "check what answers at its address, then try again")
+        return self.refuse(replace(refusal, message=f"login to target {dial.target.name} failed: {refusal.message}"))
 
     def _admitted(self, event: Admitted) -> list[Effect]:
         self._permit = event.permit
@@ -203,4 +213,7 @@ class PostgresEngine:
     def _closed(self, side: Side) -> list[Effect]:
         if side is Side.CLIENT:
             return [Close("the client went away")]
+        if self._dial is not None:
+            what = f"target {self._dial.target.name} closed the connection during the login"
+            return self.refuse(Refusal(RefusalKind.TARGET, what, "check what answers at its address, then try again"))
         return self.refuse(Refusal(RefusalKind.TARGET, "the target closed the connection", "connect again"))

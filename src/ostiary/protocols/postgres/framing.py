@@ -7,6 +7,8 @@ stream, and how many they are. Nothing else is ever joined.
 from ostiary.wire.contract import ProtocolError
 
 MAX_MESSAGE = 64 << 20
+#: What asks a server for TLS (SSLRequest), and what it agrees by.
+STARTTLS = (bytes.fromhex("0000000804d2162f"), b"S")
 #: Longest messages (length field included) of kinds that carry no data of the client's or target's choosing.
 _SHORT = {ord("S"): 64 << 10, ord("H"): 8 << 10, ord("X"): 4, ord("c"): 4, ord("Z"): 5}
 FRONTEND = frozenset(b"QPBDECSHFdcfXp")
@@ -29,23 +31,23 @@ class Framer:
     Args:
         types: message types this direction may carry.
         runs: message type whose runs are joined.
-        limit: longest message in bytes, its length field included.
+        limit: longest message in bytes, its length field included; may be changed between two calls.
     """
 
-    __slots__ = ("_chunks", "_have", "_limit", "_need", "_runs", "_types")
+    __slots__ = ("_chunks", "_have", "_need", "_runs", "_types", "limit")
 
     def __init__(self, types: frozenset[int], runs: int = _COPY_DATA, limit: int = MAX_MESSAGE) -> None:
         self._types = types
         self._runs = runs
-        self._limit = limit
+        self.limit = limit
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 5
 
     @classmethod
-    def of_target(cls) -> "Framer":
+    def of_target(cls, limit: int = MAX_MESSAGE) -> "Framer":
         """For what a target sends."""
-        return cls(BACKEND, _DATA_ROW)
+        return cls(BACKEND, _DATA_ROW, limit)
 
     @classmethod
     def of_client(cls) -> "Framer":
@@ -77,7 +79,7 @@ class Framer:
             if kind == self._runs or kind == _COPY_DATA:
                 while end - stop >= 5 and data[stop] == kind:
                     size = (data[stop + 1] << 24) | (data[stop + 2] << 16) | (data[stop + 3] << 8) | data[stop + 4]
-                    if size < 4 or size > self._limit or stop + 1 + size > end:
+                    if size < 4 or size > self.limit or stop + 1 + size > end:
                         break
                     stop += 1 + size
                     count += 1
@@ -91,7 +93,7 @@ class Framer:
     def _check(self, kind: int, size: int) -> None:
         if kind not in self._types:
             raise ProtocolError(f"a message of type {bytes([kind])!r} has no place here")
-        if size < 4 or size > self._limit or size > _SHORT.get(kind, self._limit):
+        if size < 4 or size > self.limit or size > _SHORT.get(kind, self.limit):
             raise ProtocolError(f"a message of type {chr(kind)!r} says it is {size} bytes long; refused unread")
 
     @property

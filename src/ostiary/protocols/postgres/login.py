@@ -219,7 +219,7 @@ class ClientLogin:
 
 def _refused(message: str, hint: str) -> list[Effect]:
     refusal = Refusal(RefusalKind.IDENTITY, message, hint)
-    return [Reply(refuse.error(refusal, "FATAL")), Close(message)]
+    return [Reply(refuse.fatal(refusal)), Close(message)]
 
 
 def _pairs(body: bytes) -> dict[str, str]:

@@ -14,9 +14,15 @@ SQLSTATE = {
     RefusalKind.PROTOCOL: "08P01",  # protocol_violation
     RefusalKind.TARGET: "08006",
     RefusalKind.EXPIRED: "57P01",  # admin_shutdown
+    RefusalKind.CAPACITY: "53300",  # too_many_connections
     RefusalKind.INTERNAL: "XX000",  # internal_error
 }
 _LONGEST = 2000
+
+
+def fatal(refusal: Refusal) -> bytes:
+    """An ErrorResponse that ends the connection."""
+    return error(refusal, "FATAL")
 
 
 def error(refusal: Refusal, severity: str = "ERROR") -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
-from ostiary.protocols.postgres.framing import Frame, message
+from ostiary.protocols.postgres.framing import STARTTLS, Frame, message
 from ostiary.protocols.postgres.results import message_of
 from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.state import (
@@ -121,7 +121,7 @@ class Requests:
         elif x.slots and x.cancel_key is not None and not self._cancelling:
             self._cancelling = True
             x.effects.append(
-                ForwardAside(x.permit, message(b"", (80877102).to_bytes(4, "big") + x.cancel_key.reveal()))
+                ForwardAside(x.permit, message(b"", (80877102).to_bytes(4, "big") + x.cancel_key.reveal()), STARTTLS)
             )
 
     def aside_done(self) -> None:

@@ -42,8 +42,6 @@ class ScramClient:
         self._binding = binding or b""
         self._bare = b"n=,r=" + self._nonce
         self._expected = b""
-        #: The target proved that it knows the password.
-        self.verified = False
 
     def first(self) -> bytes:
         """client-first-message."""
@@ -77,4 +75,3 @@ class ScramClient:
             given = b""
         if not self._expected or not server_final.startswith(b"v=") or not hmac.compare_digest(given, self._expected):
             raise ProtocolError("the target did not prove that it knows the password")
-        self.verified = True

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ostiary.core import Action, Target
+from ostiary.core import Action, Refusal, Target
+from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.engine import PostgresEngine
 from ostiary.protocols.postgres.statements import Judge
@@ -31,3 +32,8 @@ def engines(listening: Listening) -> Callable[[str, bool], Engine]:
 def judged(target: Target, text: str) -> Action:
     """A statement, judged without the server's catalogue. Raises ValueError when it can't be parsed."""
     return Judge(target, target.database, CatalogCache(lambda: 0.0), analyze).statement(text)
+
+
+def turn_away(refusal: Refusal) -> bytes:
+    """A FATAL error, which clients take in place of the answer to their first packet."""
+    return refuse.fatal(refusal)

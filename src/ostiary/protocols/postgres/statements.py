@@ -326,7 +326,10 @@ class Judge:
 
     def parameter_status(self, frame: bytes) -> None:
         """Follow what the server says of its settings."""
-        name, value = frame[5:-1].split(b"\0", 1)
+        parts = frame[5:].split(b"\0")
+        if len(parts) != 3 or not parts[0] or parts[2]:
+            raise ProtocolError("the target sent a malformed ParameterStatus")
+        name, value, _ = parts
         key = name.decode("ascii", "replace")
         if key in self._settings:
             self._settings[key] = value.decode("ascii", "replace")

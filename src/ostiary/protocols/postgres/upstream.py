@@ -1,15 +1,27 @@
-"""The target's leg from the open transport to ReadyForQuery: TLS, startup, authentication."""
+"""The target's leg from the open transport to ReadyForQuery: TLS, startup, authentication.
+
+Everything is bounded: one message by `MAX_LOGIN_MESSAGE`, all of them by `MAX_LOGIN` and `MAX_LOGIN_MESSAGES`, each
+authentication message by the one before it; the driver bounds the time.
+"""
 
 from collections.abc import Callable
 from enum import Enum, auto
 
 from ostiary.core import Lease, Permit, Secret, Target, TlsMode
-from ostiary.protocols.postgres.framing import Framer, message
+from ostiary.protocols.postgres.framing import MAX_MESSAGE, STARTTLS, Framer, message
 from ostiary.protocols.postgres.results import fields_of
 from ostiary.protocols.postgres.scram import ScramClient, md5_password
 from ostiary.wire.contract import Effect, Forward, ProtocolError, Side, StartTls
 
-_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+MAX_LOGIN_MESSAGE = 64 << 10
+MAX_LOGIN = 1 << 20
+MAX_LOGIN_MESSAGES = 1000
+
+#: Authentication requests that may follow one another (PostgreSQL protocol, section "Start-up"): a method is begun
+#: once, and ends in AuthenticationOk.
+_BEGINS = (0, 3, 5, 10)
+_FOLLOWS = {0: (), 3: (0,), 5: (0,), 10: (11,), 11: (12,), 12: (0,)}
+_METHODS = {2: "Kerberos V5", 7: "GSSAPI", 9: "SSPI"}
 
 
 class TargetRefusedError(Exception):
@@ -44,17 +56,20 @@ class TargetLogin:
         entropy: Callable[[int], bytes],
     ) -> None:
         self._permit = permit
-        self._target = target
+        self.target = target
         self._lease = lease
         self._database = database
         self._settings = settings
         self._minor = minor
         self._entropy = entropy
-        self.framer = Framer.of_target()
+        self.framer = Framer.of_target(MAX_LOGIN_MESSAGE)
+        self._bytes = 0
+        self._messages = 0
         self._state = _State.TLS_ANSWER
         self._binding: bytes | None = None
         self._encrypted = False
         self._scram: ScramClient | None = None
+        self._next: tuple[int, ...] = _BEGINS
         self._authenticated = False
         #: ParameterStatus frames, in order. Notices of a login are not the client's business.
         self.greeting: list[bytes] = []
@@ -63,9 +78,9 @@ class TargetLogin:
 
     def connected(self) -> list[Effect]:
         """The transport is up."""
-        if self._target.tls.mode is TlsMode.DISABLE:
+        if self.target.tls.mode is TlsMode.DISABLE:
             return self._startup()
-        return [Forward(self._permit, _SSL_REQUEST)]
+        return [Forward(self._permit, STARTTLS[0])]
 
     def tls_started(self, binding: bytes | None) -> list[Effect]:
         """TLS is up on this leg."""
@@ -80,14 +95,18 @@ class TargetLogin:
         if self._state is _State.TLS:
             raise ProtocolError("the target sent data before TLS was up")
         out: list[Effect] = []
-        for kind, frame, _ in self.framer.feed(data):
+        for kind, frame, count in self.framer.feed(data):
+            self._bytes += len(frame)
+            self._messages += count
+            if self._bytes > MAX_LOGIN or self._messages > MAX_LOGIN_MESSAGES:
+                raise ProtocolError("the target sends messages without end during the login")
             if self._state is _State.READY:
                 raise ProtocolError("the target sent something after ReadyForQuery that nothing asked for")
             self._message(chr(kind), frame, out)
         return out
 
     def _tls_answer(self, data: bytes) -> list[Effect]:
-        if data != b"S":
+        if data != STARTTLS[1]:
             # Anything behind the S would be read as if it had come inside TLS (CVE-2021-23222).
             raise TargetRefusedError("the target does not offer TLS, and its configuration here requires it")
         self._state = _State.TLS
@@ -106,46 +125,49 @@ class TargetLogin:
             case "R":
                 self._authentication(frame, out)
             case "E":
-                raise TargetRefusedError(f"the target refused the login: {_code_and_text(frame)}")
+                raise TargetRefusedError(f"the target says: {_code_and_text(frame)}")
             case "v" if self._state is _State.AUTHENTICATION:
                 return  # an older target settles for 3.0; keys and messages then are those of 3.0
             case "N":
                 return
             case "S" if self._authenticated:
                 self.greeting.append(frame)
-                if len(self.greeting) > 256:
-                    raise ProtocolError("the target sends parameters without end")
             case "K" if self._authenticated and 8 <= len(frame) - 5 <= 260:
                 self.cancel_key = Secret(frame[5:])
             case "Z" if self._authenticated and len(frame) == 6:
                 self._state = _State.READY
                 self.ready = frame
+                self.framer.limit = MAX_MESSAGE
             case _:
                 raise ProtocolError(f"the target sent a message of type {kind!r} during the login")
 
     def _authentication(self, frame: bytes, out: list[Effect]) -> None:
-        if self._authenticated or len(frame) < 9:
-            raise ProtocolError("the target sent an authentication message out of place")
+        if len(frame) < 9:
+            raise ProtocolError("the target sent an authentication message without a method")
         method, body = int.from_bytes(frame[5:9], "big"), frame[9:]
+        if method not in _FOLLOWS:
+            named = _METHODS.get(method, str(method))
+            raise TargetRefusedError(f"the target asks for authentication method {named}, which is not supported")
+        if method not in self._next:
+            raise ProtocolError(f"the target sent an authentication message of method {method} out of place")
+        self._next = _FOLLOWS[method]
         match method:
             case 0:
-                if self._scram is not None and not self._scram.verified:
-                    raise ProtocolError("the target ended SCRAM without proving that it knows the password")
                 self._authenticated = True
             case 3:
-                if not self._encrypted and self._target.tls.mode is not TlsMode.DISABLE:
+                if not self._encrypted and self.target.tls.mode is not TlsMode.DISABLE:
                     raise ProtocolError("the target asks for a password in the clear")
                 self._answer(self._password().reveal() + b"\0", out)
-            case 5 if len(body) == 4:
+            case 5:
+                if len(body) != 4:
+                    raise ProtocolError("the target's md5 salt is not 4 bytes")
                 self._answer(md5_password(self._lease.username, self._password(), body) + b"\0", out)
             case 10:
                 self._sasl(body.split(b"\0"), out)
-            case 11 if self._scram is not None:
-                self._answer(self._scram.final(body), out)
-            case 12 if self._scram is not None:
-                self._scram.verify(body)
+            case 11:
+                self._answer(self._exchange().final(body), out)
             case _:
-                raise TargetRefusedError(f"the target asks for authentication method {method}, which is not supported")
+                self._exchange().verify(body)
 
     def _sasl(self, mechanisms: list[bytes], out: list[Effect]) -> None:
         plus = b"SCRAM-SHA-256-PLUS" in mechanisms and self._binding is not None
@@ -162,6 +184,10 @@ class TargetLogin:
         name = b"SCRAM-SHA-256-PLUS" if plus else b"SCRAM-SHA-256"
         first = self._scram.first()
         self._answer(name + b"\0" + len(first).to_bytes(4, "big") + first, out)
+
+    def _exchange(self) -> ScramClient:
+        assert self._scram is not None  # method 10 made it, and nothing else leads to 11 and 12
+        return self._scram
 
     def _password(self) -> Secret:
         if self._lease.password is None:
