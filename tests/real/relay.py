@@ -16,6 +16,8 @@ class Relay:
         self._frozen: set[asyncio.Task[None]] = set()
         #: When these bytes pass towards the server they are delivered, and the connection is cut before the answer.
         self.cut_after: bytes | None = None
+        #: Everything that passed towards the server.
+        self.passed = b""
 
     def freeze(self) -> None:
         """No byte passes any more on the connections that exist, and nobody is told."""
@@ -35,6 +37,8 @@ class Relay:
                 while data := await source.read(65536):
                     if me in self._frozen or (cut and not forth):
                         continue
+                    if forth:
+                        self.passed += data
                     sink.write(data)
                     await sink.drain()
                     if forth and self.cut_after is not None and self.cut_after in data:

@@ -206,6 +206,18 @@ def test_deny(served: Served) -> None:
     assert served.server.run("SELECT to_regclass('public.denied')", database=DATABASE) == [(None,)]
 
 
+def test_cancel_while_it_runs(served: Served) -> None:
+    """The request reaches the target, over TLS as the session does; the connection goes on."""
+    running = Held(served, "SELECT pg_sleep(15)")
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    until(lambda: served.server.run(asleep), "the statement runs")
+    running.connection.cancel_safe()
+    running.join(10)
+    assert running.answer.startswith("57014: ")
+    assert running.connection.execute("SELECT 1").fetchone() == (1,)
+    running.end()
+
+
 def test_cancel_while_held(served: Served) -> None:
     """An ordinary cancel withdraws the request; the connection goes on."""
     held = Held(served, "CREATE TABLE public.cancelled (a int)")
