@@ -117,6 +117,9 @@ class Scene:
         )
         self.leg = Leg(self.driver, Side.CLIENT)
         self.client = Transport()
+        #: What reached the event loop's last resort.
+        self.escaped: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.escaped.append(context))
 
     def connect(self) -> "Scene":
         self.leg.connection_made(self.client)
@@ -130,6 +133,7 @@ class Scene:
         """It ends: closed, forgotten, everything that was lent given back."""
         async with asyncio.timeout(5):
             await self.driver.finished.wait()
+        assert not self.escaped
         assert self.client.closed
         assert self.gone == [self.driver]
         assert len(self.world.revoked) == len(self.world.leased)
