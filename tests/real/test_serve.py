@@ -274,6 +274,9 @@ def ledger(served: Served) -> Iterator[Served]:
         connection.execute("CREATE TABLE ledger AS SELECT n AS id, 0 AS sum FROM generate_series(1, 5000) n")
         connection.execute("ALTER TABLE ledger ADD PRIMARY KEY (id)")
         connection.execute("ANALYZE ledger")
+        # Made past the gateway: one that has just read the catalogue would not know it for a minute.
+        assert served.end() == 0
+        served.start()
         yield served
         connection.execute("DROP TABLE ledger")
 
