@@ -45,6 +45,9 @@ class Cells:
         assert not self.haystack_only
         return self.columns[index]
 
+    def joined(self, index: int) -> bytes:
+        return b"\0".join(cell for cell in self.column(index) if cell is not None)
+
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "Cells":
         return Cells(*(columns.get(index, cells) for index, cells in enumerate(self.columns)))
 

@@ -53,6 +53,10 @@ class Rows(Protocol):
         """Cells of one column, one per row; None is the protocol's null."""
         ...
 
+    def joined(self, index: int) -> bytes:
+        """Cells of one column that are not null, with NUL between them."""
+        ...
+
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> Self:
         """The same rows with whole columns replaced."""
         ...

@@ -213,6 +213,8 @@ class Masker:
     def _scan(self, plan: Plan, columns: tuple[Column, ...], rows: Rows) -> Rows:
         changed: dict[int, Cells] = {}
         for index in plan.scanned:
+            if not plan.always and not self._book.scanner.may_find(rows.joined(index)):
+                continue
             new, label = self._book.scanner.column(columns[index], rows.column(index))
             if label:
                 changed[index] = new

@@ -44,6 +44,10 @@ class Scanner:
         """False when no detector finds anything in any piece of `data`."""
         return self.on and self._finder.may_contain(data)
 
+    def may_find(self, joined: bytes) -> bool:
+        """The same for whole values with NUL between them, and more exact."""
+        return self._finder.may_find(joined)
+
     def text(self, value: bytes) -> tuple[bytes, str]:
         """A free text with what was found replaced, and what changed it ("" when nothing did)."""
         if not self.may_contain(value):
@@ -64,7 +68,7 @@ class Scanner:
             present = [number for number, cell in enumerate(chunk, first) if cell is not None]
             values = [cell for cell in chunk if cell is not None]
             blob = b"\0".join(values)
-            if not self._finder.may_contain(blob):
+            if not self._finder.may_find(blob):
                 continue
             if blob.count(b"\0") != len(values) - 1:
                 new, what = self._one_by_one(column, values)

@@ -15,6 +15,7 @@ from psycopg._py_transformer import Transformer
 
 from ostiary.core import Column, Secret, ValueKind
 from ostiary.protocols.postgres import bind as binding
+from ostiary.protocols.postgres.copied import CopyRows, Form
 from ostiary.protocols.postgres.copying import CopyOut
 from ostiary.protocols.postgres.framing import BACKEND, FRONTEND, MAX_MESSAGE, Framer, message
 from ostiary.protocols.postgres.results import columns_of, encode_fields, fields_of
@@ -185,7 +186,7 @@ def copy_out(width: int, options: CopyOptions, *, binary: bool = False) -> CopyO
 def copied(table: list[list[bytes | None]], options: CopyOptions, *, binary: bool = False) -> bytes:
     """What our own encoder makes of it: every cell counts as changed."""
     out = copy_out(len(table[0]), options, binary=binary)
-    cells = [[out._binary_or_text(cell) for cell in row] for row in table]
+    cells = [[out._form.encoded(cell) for cell in row] for row in table]
     if binary:
         return b"".join(copy_data(len(row).to_bytes(2, "big") + b"".join(row)) for row in cells)
     return b"".join(copy_data(options.delimiter.join(row) + b"\n") for row in cells)
@@ -205,11 +206,12 @@ def test_copy_values_come_back(options: CopyOptions, table: list[list[bytes | No
     """What the encoder writes is read as the same values, and unchanged it goes out byte for byte."""
     run = copied(table, options)
     out = copy_out(len(table[0]), options)
-    head, batch, tail = out.batch(run)
+    head, batch, tail = out.batch(run, len(table))
     assert (head, tail) == (b"", b"")
     assert batch is not None
+    assert len(batch) == len(table)
     assert [batch.column(i) for i in range(len(table[0]))] == [list(c) for c in zip(*table, strict=True)]
-    assert out.encode(batch, batch) == run
+    assert batch.replaced({i: batch.column(i) for i in range(out._form.width)}).encode() == run
 
 
 @given(tables(CELLS))
@@ -220,11 +222,12 @@ def test_binary_copy_values_come_back(table: list[list[bytes | None]]) -> None:
     first = run[5 : 1 + int.from_bytes(run[1:5], "big")]
     rest = run[5 + len(first) :]
     out = copy_out(len(table[0]), CopyOptions(), binary=True)
-    head, batch, tail = out.batch(copy_data(header + first) + rest + copy_data(b"\xff\xff"))
+    head, batch, tail = out.batch(copy_data(header + first) + rest + copy_data(b"\xff\xff"), len(table) + 1)
     assert (head, tail) == (copy_data(header), copy_data(b"\xff\xff"))
     assert batch is not None
+    assert len(batch) == len(table)
     assert [batch.column(i) for i in range(len(table[0]))] == [list(c) for c in zip(*table, strict=True)]
-    assert out.encode(batch, batch) == run
+    assert batch.replaced({i: batch.column(i) for i in range(out._form.width)}).encode() == run
 
 
 def lines(run: bytes) -> list[bytes]:
@@ -261,11 +264,39 @@ def test_copy_garbage_is_an_error_or_comes_out_as_it_was(options: CopyOptions, b
     out = copy_out(1 + body.count(options.delimiter) % 3, options)
     run = copy_data(body.removesuffix(b"\n") + b"\n")
     try:
-        _, batch, _ = out.batch(run)
+        _, batch, _ = out.batch(run, 1)
+        assert batch is not None
+        again = batch.replaced({i: batch.column(i) for i in range(out._form.width)})
     except ProtocolError:
         return
-    assert batch is not None
-    assert out.encode(batch, batch) == run
+    assert again.encode() == run
+
+
+FORMS = [CopyOptions(), CopyOptions(csv=True, delimiter=b",", null=b""), CopyOptions(binary=True)]
+
+
+@given(st.binary(max_size=40), st.sampled_from(FORMS), st.integers(0, 3))
+def test_no_bytes_are_read_behind_the_end(run: bytes, options: CopyOptions, width: int) -> None:
+    """Runs that are no whole messages, whatever lengths they claim: an error, or cells that stand in them."""
+    for rows in (DataRows(run, 1, width), CopyRows(run, 1, Form(options, width))):
+        try:
+            cells = [cell for index in range(width) for cell in rows.column(index)]
+        except ProtocolError:
+            continue
+        assert sum(len(cell or b"") for cell in cells) <= len(run)
+
+
+@pytest.mark.parametrize("options", FORMS)
+def test_a_copy_row_of_another_width_is_refused(options: CopyOptions) -> None:
+    """One column more, or less, whichever column is asked for; replacing agrees."""
+    run = copied([[b"a", b"b"]], options, binary=options.binary)
+    for width in (1, 3):
+        rows = CopyRows(run, 1, Form(options, width))
+        for index in range(width):
+            with pytest.raises(ProtocolError):
+                rows.column(index)
+        with pytest.raises(ProtocolError):
+            rows.replaced({0: [b"x"]})
 
 
 # ---------------------------------------------------------------- Bind

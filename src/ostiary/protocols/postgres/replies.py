@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ostiary.core import Column, Refusal, Result, ResultKind, ValueKind
 from ostiary.protocols.postgres import refuse
+from ostiary.protocols.postgres.copied import CopyRows
 from ostiary.protocols.postgres.copying import CopyOut
 from ostiary.protocols.postgres.framing import Frame, message
 from ostiary.protocols.postgres.results import Descriptions, diagnostic_columns, encode_fields, field_of, fields_of
@@ -251,14 +252,16 @@ class Replies:
                 raise ProtocolError("the target sent COPY data before it said what it is")
             self._x.out.append(frame)
             return
-        head, batch, tail = copy.batch(frame)
+        head, batch, tail = copy.batch(frame, count)
         if batch is None:
             self._x.out.append(head + tail)
             return
 
         def then(masked: Result, clear: bool) -> None:
             copy.clear = clear
-            self._x.out += (head, copy.encode(batch, masked.rows), tail)
+            rows = masked.rows
+            assert isinstance(rows, CopyRows)
+            self._x.out += (head, rows.encode(), tail)
 
         self._hand_over(slot.running.action_id, Result(ResultKind.ROWS, copy.columns, batch), then)
 
