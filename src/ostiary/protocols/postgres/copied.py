@@ -19,6 +19,7 @@ _NEWLINE = 0x0A
 _NULL = b"\xff\xff\xff\xff"
 _ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _UNESCAPES = {value: b"\\" + key for key, value in _ESCAPES.items()}
+_SPECIAL = (b"\\", *_UNESCAPES)
 #: With these as delimiter, quote and escape nothing a detector looks for is broken up on the wire.
 _HARMLESS = frozenset(b'\t,;:"')
 
@@ -111,18 +112,7 @@ class CopyRows:
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "CopyRows":
         """A new run with whole columns replaced; a cell that is the same keeps its bytes. Raises ProtocolError."""
         form = self._form
-        fields: dict[int, list[bytes]] = {}
-        for index, cells in columns.items():
-            last: bytes | None = None
-            written = form.encoded(None)
-            fields[index] = new = []
-            for field, old, cell in zip(*self._both(index), cells, strict=True):
-                if cell is old:
-                    new.append(field)
-                    continue
-                if cell is not last:
-                    last, written = cell, form.encoded(cell)
-                new.append(written)
+        fields = {index: self._written(*self._both(index), cells) for index, cells in columns.items()}
         run = splice(self._run, form.width, fields, form.kind, form.delimiter, form.quote, form.escape)
         return CopyRows(run, self._count, form)
 
@@ -143,6 +133,21 @@ class CopyRows:
             fields = pick(self._run, form.width, index, form.kind, form.delimiter, form.quote, form.escape)
             cut = self._cut[index] = fields, self._decoded(fields)
         return cut
+
+    def _written(self, fields: list[bytes], old: list[bytes | None], cells: list[bytes | None]) -> list[bytes]:
+        form = self._form
+        null = form.encoded(None)
+        if form.kind == _TEXT:
+            told = b"".join([cell for cell in cells if cell is not None])
+            if form.delimiter not in told and not any(special in told for special in _SPECIAL) and null not in cells:
+                # Nothing needs an escape.
+                return [
+                    field if cell is was else null if cell is None else cell
+                    for field, was, cell in zip(fields, old, cells, strict=True)
+                ]
+        return [
+            field if cell is was else form.encoded(cell) for field, was, cell in zip(fields, old, cells, strict=True)
+        ]
 
     def _decoded(self, fields: list[bytes]) -> list[bytes | None]:
         form = self._form
