@@ -37,18 +37,22 @@ $(DEV): pyproject.toml | $(PY)
 	@touch $@ $(DEMO)
 
 # What every command and every row passes. Compiled, a row costs a tenth and a command two thirds; the Python beside the
-# compiled modules stays the source and passes the same tests.
+# compiled modules stays the source and passes the same tests. ROWS have C types beside them (.pxd).
 NATIVE := $(addprefix src/ostiary/,gate/gate.py masking/transforms.py \
-  $(addprefix protocols/postgres/,$(addsuffix .py,bind copying framing relay replies requests results rows weigh)))
+  $(addprefix protocols/postgres/,$(addsuffix .py,bind copying framing relay replies requests results weigh)))
+ROWS := $(addprefix src/ostiary/protocols/postgres/,rows.py copied.py)
 
-native: $(DEV) ## compile the data path with mypyc, where there is a C compiler
+native: $(DEV) ## compile the data path with mypyc and Cython, where there is a C compiler
 	@if command -v cc >/dev/null; then \
-	  cd src && MYPYPATH=. ../$(BIN)/mypyc --config-file ../pyproject.toml $(NATIVE:src/%=%) >/dev/null && rm -rf build; \
+	  cd src && \
+	  MYPYPATH=. ../$(BIN)/mypyc --config-file ../pyproject.toml $(NATIVE:src/%=%) >/dev/null && \
+	  ../$(BIN)/cythonize -3 -i -q -X annotation_typing=False $(ROWS:src/%=%) >/dev/null 2>&1 && \
+	  rm -rf build $(patsubst src/%.py,%.c,$(ROWS)); \
 	else echo "no C compiler here: the data path stays pure Python"; fi
 
 fresh: # a compiled module that is older than its source must not be tested, nor one without the other
-	@for source in $(NATIVE); do \
-	  for compiled in $${source%.py}.*.so; do \
+	@for source in $(NATIVE) $(ROWS) $(ROWS:.py=.pxd); do \
+	  for compiled in $${source%.*}.*.so; do \
 	    if [ "$$source" -nt "$$compiled" ]; then find src -name '*.so' -delete; fi; \
 	  done; \
 	done
