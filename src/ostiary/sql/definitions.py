@@ -49,7 +49,7 @@ def _name(parts: list[str]) -> Name:
     return Name(parts[-2] if len(parts) > 1 else None, parts[-1])
 
 
-def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None, *, new: bool = False) -> None:
+def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None) -> None:
     """An operation on an object of a kind (a label of ObjectType)."""
     parts = names_of(node)
     if kind in _OF_A_RELATION:
@@ -59,9 +59,9 @@ def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None,
     elif not parts:
         walk.other(operation, kind, "?")
     elif kind in _RELATIONS:
-        walk.touch(Touch(operation, _name(parts), "relation", new))
+        walk.touch(Touch(operation, _name(parts), "relation"))
     elif kind in _FUNCTIONS:
-        walk.touch(Touch(operation, _name(parts), "function", new))
+        walk.touch(Touch(operation, _name(parts), "function"))
     else:
         walk.other(operation, kind, naming.join(*parts))
 
@@ -192,7 +192,7 @@ def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         if kind in _RELATIONS:
             schema = node.relation.schemaname or None if renames else node.newschema
             name = Name(schema, node.newname if renames else node.relation.relname)
-            walk.touch(Touch(Operation.DEFINE, name, "relation", new=True))
+            walk.touch(Touch(Operation.DEFINE, name, "relation", "renamed"))
         return
     if kind == "schema":
         walk.touch(Touch(Operation.DEFINE, Name(None, node.subname), "contents"))
@@ -207,7 +207,7 @@ def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     if kind in _FUNCTIONS:
         name = _name(names_of(inner))
         name = Name(name.schema, node.newname) if renames else Name(node.newschema, name.name)
-        walk.touch(Touch(operation, name, "function", new=True))
+        walk.touch(Touch(operation, name, "function", "renamed"))
 
 
 def _owner(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -264,7 +264,7 @@ def _trigger(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     """CREATE FUNCTION. Its body runs when it is called; then the caller needs `execute` on it."""
-    walk.touch(Touch(Operation.DEFINE, _name(strings_of(node.funcname)), "function", new=True))
+    walk.touch(Touch(Operation.DEFINE, _name(strings_of(node.funcname)), "function", "made"))
     walk.descend(node, scope, ("funcname", "sql_body", "options"))
 
 
@@ -279,7 +279,7 @@ def _define(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     parts = strings_of(node.defnames)
     kind = label(node, "kind")
     if kind in _FUNCTIONS:
-        walk.touch(Touch(Operation.DEFINE, _name(parts), "function", new=True))
+        walk.touch(Touch(Operation.DEFINE, _name(parts), "function", "made"))
     else:
         walk.other(Operation.DEFINE, kind, naming.join(*parts))
 

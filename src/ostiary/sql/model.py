@@ -32,8 +32,8 @@ class Touch:
     operation: Operation
     name: Name
     kind: Literal["relation", "function", "operator", "schema", "contents", "cascade", "query", "other"] = "relation"
-    #: It need not exist yet: an unqualified name may come to be in any schema.
-    new: bool = False
+    #: It need not exist yet: "made" in the session's creation schema when its name has none, "renamed" in any.
+    new: Literal["", "made", "renamed"] = ""
 
 
 @dataclass(frozen=True, slots=True)

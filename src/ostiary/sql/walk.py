@@ -117,7 +117,7 @@ class Walk:
             self._temporary[name.name] = None
             name = Name("pg_temp", name.name)
         if name.schema is not None or name.name not in scope:
-            self.touch(Touch(operation, name, "relation", new))
+            self.touch(Touch(operation, name, "relation", "made" if new else ""))
 
     def other(self, operation: Operation, *path: str) -> None:
         """An operation on something that is no relation, function or operator, named by the parts of a path."""

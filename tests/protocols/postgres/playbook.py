@@ -172,6 +172,14 @@ class Playbook:
         """What the client is told next, whatever it is."""
         return self.effect(Reply).data
 
+    def told_up(self) -> bytes:
+        """What is forwarded next, whatever it is."""
+        return self.effect(Forward).data
+
+    def rest(self) -> None:
+        """What is left is of no interest."""
+        self._effects.clear()
+
     @property
     def asking(self) -> bool:
         """A ruling is what is expected next."""

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ostiary.core import Operation, Permit, Refusal, RefusalKind, Result, Stage
+from ostiary.core import Operation, Permit, Refusal, RefusalKind, Result, Stage, ValueKind
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY, CatalogCache
 from ostiary.protocols.postgres.framing import message
@@ -200,9 +200,9 @@ def test_nothing_is_taken_while_a_ruling_is_awaited() -> None:
 def test_statements_behind_a_definition_wait_for_its_end() -> None:
     """What a later statement means may hang on it; the catalogue is read anew before it is judged."""
     with Playbook() as book:
-        book.client(query("CREATE VIEW v AS SELECT 1"), query("SELECT * FROM v"))
+        book.client(query("CREATE VIEW public.v AS SELECT 1"), query("SELECT * FROM v"))
         book.allow()
-        book.up(query("CREATE VIEW v AS SELECT 1"))
+        book.up(query("CREATE VIEW public.v AS SELECT 1"))
         book.nothing()
         book.target(complete("CREATE VIEW"), ready())
         book.ended("ok", "CREATE VIEW")
@@ -666,6 +666,21 @@ def test_what_is_known_of_a_copy_is_known_anew_when_it_is_bound() -> None:
         shape = book.asks().action.shape
         assert isinstance(shape, SessionShape)
         assert [copied.columns for copied in shape.copies] == [None]
+
+
+def test_definitions_that_change_before_the_rows_come() -> None:
+    """Nothing that was known of the columns counts any more."""
+    shop = judge()
+    book = Playbook(release=True, judge=shop)
+    book.client(query("COPY customers (name, email) TO STDOUT"))
+    book.allow()
+    book.rest()
+    shop.doubt()
+    book.target(COPY_OUT, copy_data(b"a\tb\n"))
+    columns = book.effect(Release).result.columns
+    assert [(c.object, c.name, c.kind) for c in columns] == [
+        (None, f"column {i}", ValueKind.STRUCTURED) for i in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize(

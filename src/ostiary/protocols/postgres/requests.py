@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import STARTTLS, Frame, message
+from ostiary.protocols.postgres.placing import Placing
 from ostiary.protocols.postgres.results import message_of
 from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.state import (
@@ -51,6 +52,7 @@ class Requests:
         self._next_action = 1
         #: A cancel is on its way to the target: what would run next must not be hit by it.
         self._cancelling = False
+        self._placing = Placing(exchange, lambda kind, frame: self._take[kind](kind, frame))
         self._take: dict[int, Callable[[int, bytes], None]] = {
             ord("Q"): self._query,
             ord("P"): self._parse,
@@ -181,11 +183,13 @@ class Requests:
         self._next_action += 1
         return self._next_action - 1
 
-    def _judged(self, kind: int, text: str) -> Action | None:
-        """The action of a text; one that can't be made out is a refusal, never an exception."""
+    def _judged(self, kind: int, text: str, frame: bytes) -> Action | None:
+        """The action of a text; one that can't be made out is a refusal, never an exception.
+
+        None too when the target is asked something first: the message is taken again then.
+        """
         try:
             action = self._x.judge.statement(text)
-            return action if self._maskable(kind, action) else None
         except UnknownStatementError as error:
             self.refuse(kind, refuse.coded("26000", str(error)))
             return None
@@ -197,6 +201,9 @@ class Requests:
         except Exception as error:  # noqa: BLE001 - a fault in the analysis is this statement's refusal, no more
             what = f"refused: what this statement does could not be made out ({type(error).__name__})"
             refusal = Refusal(RefusalKind.INTERNAL, what, "nothing of it was run; report it as a bug")
+        else:
+            waits = not self._maskable(kind, action) or self._placing.asks(kind, frame, action, self._next_action)
+            return None if waits else action
         self.refuse(kind, refuse.error(refusal))
         return None
 
@@ -212,13 +219,13 @@ class Requests:
         return True
 
     def _query(self, kind: int, frame: bytes) -> None:
-        action = self._judged(kind, message_of(frame, 0))
+        action = self._judged(kind, message_of(frame, 0), frame)
         if action is not None:
             self._ask(Asking(self._action_id(), action, frame, kind), Stage.RUN)
 
     def _parse(self, kind: int, frame: bytes) -> None:
         name, text = message_of(frame, 0), message_of(frame, 1)
-        action = self._judged(kind, text)
+        action = self._judged(kind, text, frame)
         if action is None:
             return
         if not self._nameable(kind, name, self._x.statements, "prepared statements"):
@@ -242,7 +249,7 @@ class Requests:
         judged: Action | None = prepared.action
         if isinstance(prepared.action.shape, SessionShape):
             # What it hangs on may be another's since it was parsed.
-            judged = self._judged(kind, prepared.text)
+            judged = self._judged(kind, prepared.text, frame)
         if judged is None:
             return
         action = x.judge.with_parameters(judged, bind.parameters, prepared.parameter_types)
@@ -282,6 +289,7 @@ class Requests:
                 x.judge.remember_parse(asking.name, asking.prepared.text)
             x.forward(permit, asking.frame, Slot(Expect.PARSE, prepared=asking.prepared, name=asking.name))
             return
+        x.judge.creation = None
         if asking.action.shape.context.get("changes"):
             # From here until it ended, what the snapshot says may be wrong already.
             x.judge.doubt()
@@ -292,10 +300,11 @@ class Requests:
             x.statements.pop("", None)
             x.portals.pop("", None)
             x.forward(permit, asking.frame, Slot(Expect.QUERY, running))
+            x.ran += 1
             x.unflushed = False
         elif kind == ord("B"):
             assert asking.prepared is not None
-            portal = Portal(running, asking.prepared, asking.formats)
+            portal = Portal(running, asking.prepared, asking.formats, ran=x.ran)
             replaced = x.portals.get(asking.name)
             if replaced is not None:
                 x.finish(replaced.running, "ok", "not run to its end")
@@ -305,6 +314,7 @@ class Requests:
             x.forward(permit, asking.frame, Slot(Expect.BIND, portal=portal))
         else:
             x.forward(permit, asking.frame, Slot(Expect.FUNCTION_CALL, running))
+            x.ran += 1
 
     # ------------------------------------------------------------ the rest of the extended protocol
 
@@ -327,6 +337,15 @@ class Requests:
             # A cursor that SQL declared under the name is no portal that was ruled on here; FETCH is.
             self.refuse(kind, refuse.coded("34000", f'portal "{name[:64]}" does not exist'))
             return
+        shape = portal.running.action.shape
+        if isinstance(shape, SessionShape) and shape.placed and portal.ran != x.ran:
+            what = (
+                "refused: other statements ran since this one was bound: what it makes may come to be in another schema"
+            )
+            self.refuse(kind, refuse.error(Refusal(RefusalKind.POLICY, what, "bind it directly before it runs")))
+            return
+        x.judge.creation = None
+        x.ran += 1
         if portal.running.permit.release and not portal.asked:
             # Without a description there is no telling what the rows hold.
             portal.asked = True
@@ -348,6 +367,7 @@ class Requests:
         x = self._x
         if x.copy_in is not None:
             return  # the server ignores it during COPY FROM STDIN, and owes nothing for it
+        x.judge.creation = None
         local = x.skipping and x.quiet
         x.skipping = False
         x.segment += 1

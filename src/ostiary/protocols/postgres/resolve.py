@@ -54,10 +54,10 @@ class Resolver:
         """An object's name without the target."""
         return name[len(self._prefix) :]
 
-    def accesses(self, statement: Statement) -> Iterator[Access]:
-        """Everything the statement does, by object."""
+    def accesses(self, statement: Statement, creation: str | None = None) -> Iterator[Access]:
+        """Everything the statement does, by object. `creation`: the schema in which unqualified names come to be."""
         for touch in statement.touches:
-            for name in self.objects(touch):
+            for name in self.objects(touch, creation):
                 yield Access(touch.operation, self._prefix + name)
             if touch.kind == "relation" and touch.operation in _THROUGH:
                 for name in self._behind(touch.name):
@@ -65,8 +65,10 @@ class Resolver:
         for name in self._shadowing(statement):
             yield Access(Operation.EXECUTE, self._prefix + name)
 
-    def objects(self, touch: Touch) -> tuple[str, ...]:
+    def objects(self, touch: Touch, creation: str | None = None) -> tuple[str, ...]:
         """What a touch's name stands for, without the target's prefix."""
+        if creation is not None and touch.new == "made" and touch.name.schema is None:
+            return (_dotted(creation, touch.name.name + ("()" if touch.kind == "function" else "")),)
         match touch.kind:
             case "relation":
                 found = self._relations(touch.name)
@@ -128,6 +130,25 @@ class Resolver:
             yield from (_dotted(s, f"{attribute}()") for s, _, may_be in functions.get(attribute, ()) if may_be)
         for operator in statement.operators:
             yield from (_dotted(schema, f"operator {operator}") for schema in operators.get(operator, ()))
+
+    def makes_in_place(self, statement: Statement) -> bool:
+        """It makes something whose schema it does not name, and nothing in it could move the creation schema first."""
+        made = any(touch.new == "made" and touch.name.schema is None for touch in statement.touches)
+        return made and self.stays(statement)
+
+    def stays(self, statement: Statement) -> bool:
+        """A definition or a query after which the creation schema is what it was."""
+        if statement.tag not in _MAKERS or statement.effects or statement.dynamic:
+            return False
+        for touch in statement.touches:
+            if touch.operation in _RUNS or (touch.kind == "relation" and not touch.new and self._hidden(touch.name)):
+                # A view over a temporary relation is temporary.
+                return False
+        runs_a_query = statement.tag in ("CREATE TABLE AS", "SELECT")
+        return not any(self._shadowing(statement)) and not (runs_a_query and self.sources(statement) is None)
+
+    def _hidden(self, name: Name) -> bool:
+        return name.name in self._temporary or (name.schema is not None and _is_temporary(name.schema))
 
     # ------------------------------------------------------------ what flows out
 
@@ -249,11 +270,18 @@ class Resolver:
         return tuple(self._prefix + column for column in found)
 
 
+#: Statements that make something where the creation schema says.
+_MAKERS = frozenset(
+    ("CREATE TABLE", "CREATE TABLE AS", "SELECT", "CREATE VIEW", "CREATE SEQUENCE", "CREATE FUNCTION", "CREATE")
+)
+_RUNS = frozenset({Operation.EXECUTE, Operation.UNKNOWN, Operation.ADMIN})
 _CHANGING = {Operation.DELETE, Operation.UPDATE}
 _CHANGING_TAGS = {"DELETE", "UPDATE", "TRUNCATE", "MERGE"}
 
 
-def summary(resolver: Resolver, statement: Statement, inner: Sequence[Statement] = ()) -> str:
+def summary(
+    resolver: Resolver, statement: Statement, inner: Sequence[Statement] = (), creation: str | None = None
+) -> str:
     """A person's sentence: "DELETE without WHERE on public.orders". `inner`: what names in it stand for."""
     if inner:
         more = f" or {len(inner) - 1} others" if len(inner) > 1 else ""
@@ -265,7 +293,7 @@ def summary(resolver: Resolver, statement: Statement, inner: Sequence[Statement]
         tag, touches = "/".join(dict.fromkeys(touch.operation.value.upper() for touch in changing)), changing
     named: dict[str, None] = {}
     for touch in touches:
-        found = resolver.objects(touch)
+        found = resolver.objects(touch, creation)
         named[found[0].removeprefix("?.") if len(found) == 1 else touch.name.name] = None
     without = "" if statement.has_where else " without WHERE"
     shown = list(named)[:5] + (["…"] if len(named) > 5 else [])

@@ -11,6 +11,8 @@ from ostiary.sql import CopyOptions, Statement
 #: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
 _CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
 _LEAVE_THE_CATALOGUE: Final = ("role/", "server/", "setting/", "pg_catalog.", "pg_temp.")
+#: Statements that run nothing which could change the creation schema, and make nothing in it.
+_LEAVES_THE_PLACE: Final = frozenset({"BEGIN", "START", "COMMENT"})
 _OWN: Final = frozenset({Operation.EXECUTE, Operation.UNKNOWN})
 
 
@@ -33,20 +35,32 @@ class SessionShape(Shape):
 
     #: The COPY TO STDOUT in it, in order.
     copies: tuple[Copied, ...] = ()
+    #: It makes something whose schema it does not name.
+    makes: bool = False
+    #: It was judged by the creation schema the session had.
+    placed: bool = False
 
 
 def shape_of(
-    parts: Sequence[tuple[Statement, Sequence[Statement]]], resolver: Resolver, *, pending: bool, deviated: bool
+    parts: Sequence[tuple[Statement, Sequence[Statement]]],
+    resolver: Resolver,
+    *,
+    creation: str | None = None,
+    pending: bool,
+    deviated: bool,
 ) -> Shape:
     """What a text does. `parts`: its statements, each with those that names in it stand for.
 
+    `creation`: schema in which unqualified names come to be when the text begins, None when nobody knows.
     `pending`: definitions changed in this session may yet be undone. `deviated`: so may settings.
     """
     expanded = [each for statement, inner in parts for each in (statement, *inner)]
     accesses: dict[Access, None] = {}
     sources: set[str] | None = set()
-    for statement in expanded:
-        accesses.update(dict.fromkeys(resolver.accesses(statement)))
+    places = _places([statement for statement, _ in parts], resolver, creation)
+    within = [place for place, (_, inner) in zip(places, parts, strict=True) for place in (place, *[None] * len(inner))]
+    for statement, place in zip(expanded, within, strict=True):
+        accesses.update(dict.fromkeys(resolver.accesses(statement, place)))
         found = resolver.sources(statement)
         sources = None if sources is None or found is None else sources | found
     own = any(access.operation in _OWN for access in accesses)
@@ -61,7 +75,8 @@ def shape_of(
     if sources is not None and alone:
         outputs, inputs = resolver.flows(expanded[-1])
     more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
-    summaries = "; ".join(summary(resolver, *part) for part in parts[:4]) + more
+    shown = zip(parts[:4], places, strict=False)
+    summaries = "; ".join(summary(resolver, *part, place) for part, place in shown) + more
     context: dict[str, bool | int | str | tuple[str, ...]] = {
         "has_where": all(s.has_where for s in expanded),
         "dynamic": dynamic,
@@ -77,11 +92,22 @@ def shape_of(
     copies = tuple(
         _copied(s, resolver, relation=clear or len(parts) == 1, query=clear) for s, _ in parts if s.copy is not None
     )
-    if copies:
-        return SessionShape(
-            tuple(accesses), summaries, context, sources=told, outputs=outputs, inputs=inputs, copies=copies
-        )
-    return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs)
+    makes = any(resolver.makes_in_place(statement) for statement, _ in parts)
+    if not copies and not makes:
+        return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs)
+    placed = makes and creation is not None
+    return SessionShape(tuple(accesses), summaries, context, told, outputs, inputs, copies, makes, placed)
+
+
+def _places(statements: Sequence[Statement], resolver: Resolver, creation: str | None) -> list[str | None]:
+    """For each statement the schema in which its unqualified names come to be; None once that may have changed."""
+    places: list[str | None] = []
+    for statement in statements:
+        stays = creation is not None and resolver.stays(statement)
+        places.append(creation if stays else None)
+        if not stays and statement.tag not in _LEAVES_THE_PLACE:
+            creation = None
+    return places
 
 
 def _copied(statement: Statement, resolver: Resolver, *, relation: bool, query: bool) -> Copied:

@@ -113,6 +113,8 @@ class Portal:
     described: Described | None = None
     #: A description is on its way, the client's or our own.
     asked: bool = False
+    #: `Exchange.ran` when it was bound.
+    ran: int = 0
 
 
 @dataclass(slots=True)
@@ -159,7 +161,7 @@ class Exchange:
 
     __slots__ = (
         "asking", "cancel_key", "copy_in", "dirty", "effects", "judge", "open", "out", "permit", "portals",
-        "releasing", "segment", "skipping", "slots", "statements", "status", "unflushed",
+        "ran", "releasing", "segment", "skipping", "slots", "statements", "status", "unflushed",
     )  # fmt: skip
 
     def __init__(self, permit: Permit, judge: Judge, cancel_key: Secret | None) -> None:
@@ -176,6 +178,8 @@ class Exchange:
         self.open: dict[int, Running] = {}
         self.status = IDLE
         self.segment = 0
+        #: How many messages went up that run something.
+        self.ran = 0
         #: Something was forwarded since the last Sync (or simple query): the server may be in an implicit transaction.
         self.dirty = False
         #: Something was forwarded whose answer the server may keep back until a Sync or Flush.

@@ -16,7 +16,7 @@ from ostiary.protocols.postgres.catalog import CATALOG_QUERY, MAX_AGE, REVEALING
 from ostiary.protocols.postgres.resolve import Resolver
 from ostiary.protocols.postgres.results import INERT
 from ostiary.protocols.postgres.rows import DataRows
-from ostiary.protocols.postgres.shapes import shape_of
+from ostiary.protocols.postgres.shapes import SessionShape, shape_of
 from ostiary.sql import (
     Analysis,
     Deallocate,
@@ -65,6 +65,9 @@ class Judge:
         #: Cursors that SQL declared.
         self._declared: set[str] = set()
         self._temporary: frozenset[str] = frozenset()
+        #: The schema in which the next statement's unqualified names come to be: None when the server was not asked,
+        #: "" when it is not to be told. Whoever asks makes it None again before anything else may run.
+        self.creation: str | None = None
         self._settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
         #: The server once reported a setting under which text means something else.
         self._deviated = False
@@ -150,6 +153,8 @@ class Judge:
 
     def statement(self, text: str) -> Action:
         """The action of a Query's or Parse's text. Raises ValueError with a readable sentence."""
+        if self.creation:
+            return self._judge(text, template(text))
         action = self._actions.get(text)
         if action is not None:
             return action
@@ -172,8 +177,12 @@ class Judge:
             inner, by_name = self._inner(statement)
             named |= by_name
             parts.append((statement, inner))
-        shape = shape_of(parts, self._resolver, pending=self._pending, deviated=self._deviated)
+        creation = self.creation or None
+        shape = shape_of(parts, self._resolver, creation=creation, pending=self._pending, deviated=self._deviated)
         action = Action(shape, text)
+        if creation is not None and isinstance(shape, SessionShape) and shape.makes:
+            # True of this session and of now only.
+            return action
         if named:
             self._by_name.put(text, action)
         elif not self._doubt:
