@@ -120,6 +120,8 @@ class World:
         self.connect_ruling = ALLOW
         self.decision = Decision(approved=True, by=("corp:ada",))
         self.time = 1000.0
+        #: Actions whose results were masked.
+        self.masked_for: list[Action] = []
         self.leased: list[str] = []
         self.revoked: list[str] = []
         self.withdrawn: list[str] = []
@@ -188,8 +190,9 @@ class World:
         return True
 
     def masker(self, rights: Rights, target: Target, action: Action) -> FakeMasker:
-        del rights, target, action
+        del rights, target
         self.faults.check("masker")
+        self.masked_for.append(action)
         return FakeMasker(self)
 
     def parameters(self, target: Target, action: Action) -> tuple[str | None, ...]:

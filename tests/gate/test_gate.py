@@ -323,6 +323,17 @@ async def test_prepare_of_a_held_statement_is_permitted_and_not_recorded(world: 
     assert "IntentRecorded" not in world.recorder.kinds()
 
 
+async def test_what_is_said_of_a_prepared_statement_is_masked_as_said_of_it(world: World) -> None:
+    """While it is among those that a session remembers; else as if it were outside any command."""
+    session = await connected(world)
+    for action_id in range(1, gate_module.MAX_PREPARED + 2):
+        assert isinstance(session.judge(action_id, ACTION, Stage.PREPARE), Permit)
+    fields = Result(ResultKind.DIAGNOSTIC, (Column("M", None, ValueKind.TEXT),), TextFields([b"x"]))
+    for action_id in (1, 2, 99):
+        assert isinstance(session.release(action_id, fields)[0], Result)
+    assert [action is ACTION for action in world.masked_for] == [False, True, False]
+
+
 async def test_a_permit_of_an_older_policy_is_judged_anew(world: World) -> None:
     """Renewal refuses what the policy of now would not allow."""
     session = await connected(world)

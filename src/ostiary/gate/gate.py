@@ -54,6 +54,8 @@ from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Re
 CONNECT_SECONDS = 15.0
 REVOKE_SECONDS = 30.0
 SAMPLE_ROWS = 20
+#: Actions made ready and not yet run that a session remembers; errors of older ones count as outside any action.
+MAX_PREPARED = 16
 SAMPLE_CELL = 256
 
 
@@ -159,6 +161,8 @@ class GateSession:
         self._clock = clock
         self._recorder = recorder
         self._running: dict[int, _Running] = {}
+        #: What was made ready last: the target may yet refuse it, and say why.
+        self._prepared: dict[int, Action] = {}
         self._actions = 0
         self._refused = 0
 
@@ -173,6 +177,9 @@ class GateSession:
             if ruling.verdict is Verdict.DENY:
                 return self._refuse(action_id, action, refusals.denied(ruling, action.shape.summary))
             if stage is Stage.PREPARE:
+                if len(self._prepared) >= MAX_PREPARED:
+                    del self._prepared[next(iter(self._prepared))]
+                self._prepared[action_id] = action
                 return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
             if ruling.verdict is Verdict.ALLOW:
                 return self._permit(action_id, action, ruling, "", ())
@@ -317,7 +324,7 @@ class GateSession:
         try:
             if running is None:
                 # Notices and errors outside any action still pass the detectors.
-                running = _Running(_no_action(), None)
+                running = _Running(self._prepared.get(action_id) or _no_action(), None)
             if running.masker is None:
                 running.masker = self._ports.masking.masker(self._rights, self.target, running.action)
             masked, clear = running.masker.mask(result)

@@ -546,6 +546,24 @@ def test_ready_before_everything_was_answered_is_an_error() -> None:
         book.target(ready())
 
 
+def test_an_error_at_parse_is_about_its_statement() -> None:
+    """The gate is told which; of a Describe it is not, since definitions may have changed since."""
+    with Playbook(release=True) as book:
+        book.client(parse(SELECT, "s"), describe("S", "s"), SYNC)
+        asked = book.asks()
+        book.permit(asked)
+        book.rest()
+        book.target(failure())
+        assert book.effect(Release).action_id == asked.action_id
+    with Playbook(release=True) as book:
+        book.client(parse(SELECT, "s"), describe("S", "s"), SYNC)
+        book.allow()
+        book.rest()
+        book.target(PARSED, failure())
+        assert book.effect(Release).action_id == 0
+        book.rest()
+
+
 # ---------------------------------------------------------------- COPY
 
 COPY_IN = message(b"G", b"\0\0\1\0\0")

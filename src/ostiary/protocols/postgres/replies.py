@@ -387,7 +387,8 @@ class Replies:
         if slot.expect in (Expect.POISON_QUERY, Expect.POISON_PARSE):
             x.out.append(slot.substitute)
         elif slot.expect not in _OWN:
-            self._hand_over_fields(running.action_id if running is not None else 0, frame)
+            parsed = slot.prepared.action_id if slot.expect is Expect.PARSE and slot.prepared is not None else 0
+            self._hand_over_fields(running.action_id if running is not None else parsed, frame)
         elif slot.on_behalf:
             self._hand_over_fields(0, frame)
             x.withdraw("the target refused to plan it")

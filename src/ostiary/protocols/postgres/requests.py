@@ -231,8 +231,9 @@ class Requests:
         if not self._nameable(kind, name, self._x.statements, "prepared statements"):
             return
         types = frame[5 + len(name.encode()) + 1 + len(text.encode()) + 1 :]
-        prepared = Prepared(action, text, types, segment=self._x.segment)
-        self._ask(Asking(self._action_id(), action, frame, kind, prepared, name), Stage.PREPARE)
+        action_id = self._action_id()
+        prepared = Prepared(action, text, types, segment=self._x.segment, action_id=action_id)
+        self._ask(Asking(action_id, action, frame, kind, prepared, name), Stage.PREPARE)
 
     def _bind(self, kind: int, frame: bytes) -> None:
         x = self._x

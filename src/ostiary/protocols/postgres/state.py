@@ -101,6 +101,8 @@ class Prepared:
     #: RowDescription as Describe of the statement gave it (format codes not yet known); None when not told.
     description: bytes | None = None
     parameter_types: tuple[int, ...] = ()
+    #: Of its Parse.
+    action_id: int = 0
 
 
 @dataclass(slots=True)
