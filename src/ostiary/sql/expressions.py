@@ -1,0 +1,110 @@
+"""Expressions: columns, operators and functions, of which those that are no built-ins count as executed."""
+
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.message import Message
+
+from ostiary.core import Operation
+from ostiary.sql.builtins import ANYWHERE, BUILTINS, Category
+from ostiary.sql.definitions import Handler
+from ostiary.sql.model import Name, Touch
+from ostiary.sql.nodes import constant, enum, string_of, strings_of
+from ostiary.sql.session import set_config
+
+if TYPE_CHECKING:
+    from ostiary.sql.walk import Walk
+
+
+def _column_ref(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    del scope
+    walk.column_references += 1
+    if len(node.fields) > 1:
+        walk.attributes.update(dict.fromkeys(filter(None, [string_of(node.fields[-1])])))
+
+
+def _indirection(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    walk.attributes.update(dict.fromkeys(filter(None, strings_of(node.indirection))))
+    walk.descend(node, scope)
+
+
+def _operator(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    if enum(node, "kind") != "AEXPR_NULLIF" or node.name:
+        _use(walk, strings_of(node.name))
+    walk.descend(node, scope, ("name",))
+
+
+def _sub_link(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    if node.oper_name:
+        _use(walk, strings_of(node.oper_name))
+    walk.descend(node, scope, ("oper_name",))
+
+
+def _sort_by(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    if node.use_op:
+        _use(walk, strings_of(node.use_op))
+    walk.visit(node.node, scope)
+
+
+def _use(walk: "Walk", names: list[str]) -> None:
+    if len(names) > 1 and names[-2] != "pg_catalog":
+        walk.touch(Touch(Operation.EXECUTE, Name(names[-2], names[-1]), "operator"))
+    elif len(names) == 1:
+        walk.operators[names[0]] = None
+
+
+def _table_sample(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    names = strings_of(node.method)
+    if names[-1] not in ("system", "bernoulli") or names[:-1] not in ([], ["pg_catalog"]):
+        schema = names[-2] if len(names) > 1 else None
+        walk.touch(Touch(Operation.EXECUTE, Name(schema, names[-1]), "function"))
+    walk.descend(node, scope, ("method",))
+
+
+def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    names = strings_of(node.funcname)
+    called = Name(names[-2] if len(names) > 1 else None, names[-1])
+    walk.functions[called] = None
+    category = BUILTINS.get(called.name)
+    if called.schema not in (None, "pg_catalog") and category not in ANYWHERE:
+        category = None
+    match category:
+        case None:
+            walk.touch(Touch(Operation.EXECUTE, called, "function"))
+        case Category.COMPUTES | Category.COMPUTES_VOLATILE:
+            pass
+        case Category.SETTING:
+            set_config(walk, node)
+        case Category.LOCK:
+            walk.other(Operation.SESSION, "session", "advisory-lock")
+        case Category.SEQUENCE:
+            _sequence(walk, node, Operation.READ if called.name == "currval" else Operation.UPDATE)
+        case Category.PUBLISH:
+            walk.sensitive = True
+            channel = constant(node.args[0]) if node.args else None
+            walk.other(Operation.PUBLISH, "channel", channel or "?")
+        case Category.DYNAMIC:
+            walk.opaque(f"{called.name}()")
+        case Category.ADMIN:
+            walk.touch(Touch(Operation.ADMIN, Name(called.schema or "pg_catalog", called.name), "function"))
+    walk.descend(node, scope, ("funcname",))
+
+
+def _sequence(walk: "Walk", node: Message, operation: Operation) -> None:
+    walk.sensitive = True
+    text = constant(node.args[0]) if node.args else None
+    parts = (text or "").split(".")
+    if 1 <= len(parts) <= 2 and all(part.replace("_", "a").isalnum() and part == part.lower() for part in parts):
+        walk.touch(Touch(operation, Name(parts[0] if len(parts) > 1 else None, parts[-1]), "relation"))
+    else:
+        walk.touch(Touch(operation, Name(None, "?"), "relation"))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "ColumnRef": _column_ref,
+    "A_Indirection": _indirection,
+    "A_Expr": _operator,
+    "SubLink": _sub_link,
+    "SortBy": _sort_by,
+    "RangeTableSample": _table_sample,
+    "FuncCall": _function,
+}

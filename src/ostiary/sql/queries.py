@@ -1,0 +1,65 @@
+"""SELECT and what stands in FROM: what is read, made by INTO, or locked."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.message import Message
+
+from ostiary.core import Operation
+from ostiary.sql.definitions import Handler
+from ostiary.sql.nodes import unwrap
+
+if TYPE_CHECKING:
+    from ostiary.sql.walk import Walk
+
+
+def _range_var(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    walk.relation(Operation.READ, node, scope)
+
+
+def _select(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    scope = walk.with_names(node, scope)
+    if node.HasField("into_clause"):
+        walk.relation(Operation.DEFINE, node.into_clause.rel, new=True)
+    for clause in map(unwrap, node.locking_clause):
+        if clause is not None:
+            named = {item.relname for item in map(unwrap, clause.locked_rels) if item is not None}
+            _lock_rows(walk, node.from_clause, named, scope)
+    walk.descend(node, scope, ("with_clause", "into_clause", "locking_clause"))
+
+
+def _lock_rows(walk: "Walk", sources: Iterable[Message], named: set[str], scope: frozenset[str]) -> None:
+    """FOR UPDATE and its like lock rows, through joins and subqueries; the server asks for UPDATE too."""
+    for source in map(unwrap, sources):
+        if source is None:
+            continue
+        match source.DESCRIPTOR.name:
+            case "RangeVar":
+                if not named or (source.alias.aliasname or source.relname) in named:
+                    walk.relation(Operation.UPDATE, source, scope)
+            case "JoinExpr":
+                _lock_rows(walk, [source.larg, source.rarg], named, scope)
+            case "RangeSubselect" if not named or source.alias.aliasname in named:
+                select = unwrap(source.subquery)
+                if select is not None:
+                    _lock_rows(walk, select.from_clause, set(), _names(select, scope))
+            case "RangeTableSample":
+                _lock_rows(walk, [source.relation], named, scope)
+            case _:
+                pass
+
+
+def _names(select: Message, scope: frozenset[str]) -> frozenset[str]:
+    return scope | {cte.ctename for cte in map(unwrap, select.with_clause.ctes) if cte is not None}
+
+
+def _create_as(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    walk.relation(Operation.DEFINE, node.into.rel, new=True)
+    walk.visit(node.query, scope)
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "RangeVar": _range_var,
+    "SelectStmt": _select,
+    "CreateTableAsStmt": _create_as,
+}
