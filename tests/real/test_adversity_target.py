@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from ostiary.protocols.postgres.catalog import CATALOG_QUERY
 from tests.real import gateway
 from tests.real.drivers.wire import WireClient, query
 from tests.real.gateway import TOKEN, Gateway
-from tests.real.hostile import LOGIN_ATTACKS, QUERY_ATTACKS, Attack, HostileTarget, hostile
+from tests.real.hostile import LOGIN_ATTACKS, QUERY_ATTACKS, HostileTarget, hostile
 from tests.real.servers import PostgresServer
 
 pytestmark = pytest.mark.timeout(60)
@@ -63,33 +62,7 @@ def ends_well(through: Gateway, before: set[str], rss: int) -> None:
     assert through.rss() - rss < GROWTH
 
 
-#: Known faults. Strict: whoever mends one takes it out of here.
-OPEN = dict.fromkeys(
-    (
-        "sends a row of one cell too few",
-        "sends a row of one cell too many",
-        "sends a row of no bytes",
-        "sends a cell beyond its row",
-        "sends a cell of minus two bytes",
-        "sends bytes behind the last cell",
-    ),
-    "the session ends without the sentence",
-)
-OPEN |= dict.fromkeys(
-    ("describes 65535 columns in nothing", "is ready in a status there is not"), "passed on to the client"
-)
-OPEN["is ready without a status"] = "an internal error instead of a protocol error"
-
-
-def cases(attacks: dict[str, Attack]) -> list[ParameterSet]:
-    """With the known faults marked."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=OPEN[name])] if name in OPEN else [])
-        for name in attacks
-    ]
-
-
-@pytest.mark.parametrize("name", cases(LOGIN_ATTACKS))
+@pytest.mark.parametrize("name", LOGIN_ATTACKS)
 def test_target_breaks_the_login(through: Gateway, target: HostileTarget, witness: WireClient, name: str) -> None:
     """The client gets a sentence; what the target said is not believed."""
     del witness
@@ -103,7 +76,7 @@ def test_target_breaks_the_login(through: Gateway, target: HostileTarget, witnes
     ends_well(through, before, rss)
 
 
-@pytest.mark.parametrize("name", cases(QUERY_ATTACKS))
+@pytest.mark.parametrize("name", QUERY_ATTACKS)
 def test_target_breaks_an_answer(through: Gateway, target: HostileTarget, witness: WireClient, name: str) -> None:
     """The session ends with a sentence."""
     del witness

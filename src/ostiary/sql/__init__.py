@@ -7,6 +7,7 @@ from ostiary.sql.lineage import Columns, Query, trace
 from ostiary.sql.memo import Memo
 from ostiary.sql.model import (
     Analysis,
+    CloseCursor,
     Deallocate,
     DeclareCursor,
     Execute,
@@ -23,6 +24,7 @@ from ostiary.sql.template import template
 
 __all__ = [
     "Analysis",
+    "CloseCursor",
     "Columns",
     "CopyOptions",
     "CopyStatement",

@@ -74,6 +74,13 @@ class FetchCursor:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseCursor:
+    """CLOSE name, or ALL (None)."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """SET, RESET or set_config of one setting (lower case). `value`: None is the default, "" one that is not told."""
 
@@ -82,7 +89,7 @@ class Setting:
 
 
 #: What changes what later statements mean, or gives this one a meaning from earlier ones.
-SessionEffect = Prepare | Execute | Deallocate | DeclareCursor | FetchCursor | Setting
+SessionEffect = Prepare | Execute | Deallocate | DeclareCursor | FetchCursor | CloseCursor | Setting
 
 
 @dataclass(frozen=True, slots=True)

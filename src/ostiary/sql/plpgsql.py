@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import postgast
 
+from ostiary.core import Operation
 from ostiary.sql.model import UnparsableError
 from ostiary.sql.nodes import unwrap
 from ostiary.sql.parse import guarded, parse
@@ -50,6 +51,9 @@ def block(walk: "Walk", body: str) -> None:
             walk.ends_transaction()
         if kind in _DYNAMIC:
             walk.opaque("EXECUTE")
+        if kind == "PLpgSQL_stmt_open":
+            # What it is named is a value, and whoever fetches from that name gets its rows.
+            walk.other(Operation.UNKNOWN, "session", "cursor")
         if kind.startswith("PLpgSQL_stmt_") and kind not in _PLAIN:
             walk.unknown(kind)
         if kind == "PLpgSQL_expr":

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation
 from ostiary.sql.definitions import Handler
-from ostiary.sql.model import Deallocate, Setting
+from ostiary.sql.model import CloseCursor, Deallocate, Setting
 from ostiary.sql.nodes import SESSION, constant, enum, kind_of
 
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ def _transaction(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 def _session(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     kind = node.DESCRIPTOR.name
     walk.other(Operation.SESSION, "session", SESSION[kind])
-    if kind == "DeallocateStmt":
+    if kind == "ClosePortalStmt":
+        walk.effects.append(CloseCursor(node.portalname or None))
+    elif kind == "DeallocateStmt":
         walk.effects.append(Deallocate(node.name or None))
     elif kind == "DiscardStmt":
-        walk.effects += (Deallocate(None), Setting("*", None))
+        walk.effects += (Deallocate(None), CloseCursor(None), Setting("*", None))
     walk.descend(node, scope, ("constraints",))
 
 

@@ -13,7 +13,8 @@ from ostiary.protocols.postgres.framing import Framer, message
 from ostiary.protocols.postgres.relay import Relay
 from ostiary.protocols.postgres.rows import encode_row
 from ostiary.protocols.postgres.statements import Judge
-from ostiary.wire.contract import Ask, Effect, Forward, Observe, Reply
+from ostiary.wire.contract import Ask, Close, Effect, Forward, Observe, Reply
+from tests.protocols.postgres.shop import TARGET
 from tests.protocols.postgres.shop import judge as shop_judge
 
 DENIED = Refusal(RefusalKind.POLICY, "denied by rule no-deletes: DELETE on public.orders", "ask dba", ("no-deletes",))
@@ -188,6 +189,18 @@ class Playbook:
     def refused(self, *more: bytes) -> None:
         """The client reads the refusal's sentence, then `more`."""
         self.down(refuse.error(DENIED), *more)
+
+    def broken(self, why: str) -> None:
+        """The last of all: the client reads a sentence about the target that says why, and the session ends."""
+        close, reply = self._effects.pop(), self._effects.pop()
+        assert isinstance(close, Close)
+        assert isinstance(reply, Reply)
+        kind, said, _ = Framer.of_target().feed(reply.data)[-1]
+        assert kind == ord("E")
+        assert b"SFATAL" in said
+        assert f"refused what target {TARGET.name} answered: " in said.decode(errors="replace")
+        assert why in said.decode(errors="replace")
+        assert why in close.reason
 
     def ended(self, status: str, tag: str) -> None:
         """An action ended."""

@@ -32,7 +32,7 @@ def test_statement(case: dict[str, Any]) -> None:
     shop = judge()
     *before, last = texts(case)
     for text in before:
-        shop.statement(text)
+        shop.runs(shop.statement(text).shape)
     if "refused" in case:
         with pytest.raises(ValueError, match=case["refused"].replace("(", r"\(")):
             shop.statement(last)

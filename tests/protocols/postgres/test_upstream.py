@@ -107,7 +107,7 @@ def test_a_long_message_is_refused_unread() -> None:
         login().receive(b"E" + (MAX_LOGIN_MESSAGE + 1).to_bytes(4, "big"))
     leg = login()
     leg.receive(LET_IN + READY)
-    assert leg.framer.feed(b"T" + MAX_MESSAGE.to_bytes(4, "big")) == []
+    assert leg.framer.feed(b"D" + MAX_MESSAGE.to_bytes(4, "big")) == []
 
 
 def engine() -> PostgresEngine:

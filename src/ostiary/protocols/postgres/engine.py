@@ -158,7 +158,11 @@ class PostgresEngine:
     def _from_target(self, data: bytes) -> list[Effect]:
         if self._relay is not None:
             assert self._target_framer is not None
-            return self._relay.from_target(self._target_framer.feed(data))
+            try:
+                frames = self._target_framer.feed(data)
+            except ProtocolError as error:
+                return self._relay.broken(error)
+            return self._relay.from_target(frames)
         dial = self._dial
         if dial is None:
             raise ProtocolError("the target spoke before it was asked")

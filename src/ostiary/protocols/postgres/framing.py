@@ -9,8 +9,10 @@ from ostiary.wire.contract import ProtocolError
 MAX_MESSAGE = 64 << 20
 #: What asks a server for TLS (SSLRequest), and what it agrees by.
 STARTTLS = (bytes.fromhex("0000000804d2162f"), b"S")
-#: Longest messages (length field included) of kinds that carry no data of the client's or target's choosing.
-_SHORT = {ord("S"): 64 << 10, ord("H"): 8 << 10, ord("X"): 4, ord("c"): 4, ord("Z"): 5}
+#: Longest messages (length field included) of kinds that carry no data of the client's or target's choosing. Some
+#: types mean another message in the other direction.
+_SHORT = dict.fromkeys(b"123nIsXc", 4) | {ord("Z"): 5, ord("K"): 264, ord("G"): 8 << 10, ord("H"): 8 << 10}
+_SHORT |= dict.fromkeys(b"SCARv", 64 << 10) | {ord("t"): 6 + 4 * 0xFFFF, ord("T"): 4 << 20}
 FRONTEND = frozenset(b"QPBDECSHFdcfXp")
 BACKEND = frozenset(b"RSKZTDCIENA123nstGHWdcVv")
 _COPY_DATA = ord("d")

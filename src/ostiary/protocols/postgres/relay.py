@@ -4,7 +4,7 @@
 message that needs a ruling stops the line until it is answered; what follows waits (bounded, the driver stops reading).
 """
 
-from ostiary.core import Permit, Refusal, Result, Secret
+from ostiary.core import Permit, Refusal, RefusalKind, Result, Secret
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import Frame
 from ostiary.protocols.postgres.replies import Replies
@@ -12,7 +12,7 @@ from ostiary.protocols.postgres.requests import Requests
 from ostiary.protocols.postgres.state import Exchange
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.protocols.postgres.weigh import Weighing
-from ostiary.wire.contract import Effect, Reply, Side
+from ostiary.wire.contract import Ask, Close, Effect, ProtocolError, Release, Reply, Side
 
 
 class Relay:
@@ -67,15 +67,34 @@ class Relay:
         self._requests.aside_done()
         return self._go_on()
 
+    def broken(self, error: ProtocolError) -> list[Effect]:
+        """What the target sent is not understood: what was settled before it is told, then the reason; that is all."""
+        x = self._x
+        hint = "connect again; if it happens again, look at what answers at the target's address"
+        what = f"refused what target {x.judge.target} answered: {error}"
+        x.end(Refusal(RefusalKind.PROTOCOL, what, hint))
+        return self._flush()
+
     def _go_on(self) -> list[Effect]:
-        self._replies.drain()
-        self._requests.advance()
+        if self._x.ended is None:
+            try:
+                self._replies.drain()
+            except ProtocolError as error:
+                return self.broken(error)
+        if self._x.ended is None:
+            self._requests.advance()
         return self._flush()
 
     def _flush(self) -> list[Effect]:
+        """The effects in order: what is told comes before whatever may end the session."""
         x = self._x
-        if x.out:
-            x.effects.append(Reply(b"".join(x.out)))
-            x.out.clear()
         effects, x.effects = x.effects, []
+        if x.out:
+            at = 0
+            while at < len(effects) and not isinstance(effects[at], Ask | Release):
+                at += 1
+            effects.insert(at, Reply(b"".join(x.out)))
+            x.out.clear()
+        if x.ended is not None:
+            effects.append(Close(x.ended))
         return effects

@@ -7,14 +7,23 @@ from collections import deque
 from collections.abc import Callable
 
 from ostiary.core import Column, Refusal, Result, ResultKind, ValueKind
-from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.copied import CopyRows
 from ostiary.protocols.postgres.copying import CopyOut
 from ostiary.protocols.postgres.framing import Frame, message
-from ostiary.protocols.postgres.results import Descriptions, diagnostic_columns, encode_fields, field_of, fields_of
+from ostiary.protocols.postgres.results import (
+    Descriptions,
+    check_copy,
+    command_tag,
+    diagnostic_columns,
+    encode_fields,
+    field_of,
+    fields_of,
+    parameter_types,
+    transaction_status,
+)
 from ostiary.protocols.postgres.rows import DataRows, TextFields
 from ostiary.protocols.postgres.state import EXTENDED, IDLE, Described, Exchange, Expect, Slot
-from ostiary.wire.contract import Close, ProtocolError, Release
+from ostiary.wire.contract import ProtocolError, Release
 
 MAX_OUTBOX = 2048
 MAX_OWN_ANSWER = 64 << 20
@@ -126,26 +135,25 @@ class Replies:
     def _parameter_description(self, slot: Slot, frame: bytes) -> None:
         if slot.expect is not Expect.DESCRIBE_STATEMENT:
             raise self._misfit(slot, frame)
+        types = parameter_types(frame)
         if slot.prepared is not None:
-            count = int.from_bytes(frame[5:7], "big")
-            slot.prepared.parameter_types = tuple(
-                int.from_bytes(frame[7 + 4 * i : 11 + 4 * i], "big") for i in range(count)
-            )
+            slot.prepared.parameter_types = types
         self._x.out.append(frame)
 
     def _columns(self, frame: bytes, formats: tuple[int, ...] = ()) -> tuple[Column, ...]:
         return self._descriptions.columns(frame, self._x.judge.stamp, formats)
 
     def _row_description(self, slot: Slot, frame: bytes) -> None:
+        columns = self._columns(frame)
         match slot.expect:
             case Expect.QUERY:
                 assert slot.running is not None
-                slot.described = Described(self._columns(frame), clear=not slot.running.permit.release)
+                slot.described = Described(columns, clear=not slot.running.permit.release)
                 self._x.out.append(frame)
             case Expect.DESCRIBE_PORTAL | Expect.OWN_DESCRIBE:
                 if slot.portal is not None:
                     clear = not slot.portal.running.permit.release
-                    slot.portal.described = Described(self._columns(frame), clear=clear)
+                    slot.portal.described = Described(columns, clear=clear)
                 self._described(slot, frame)
             case Expect.DESCRIBE_STATEMENT:
                 if slot.prepared is not None:
@@ -173,15 +181,16 @@ class Replies:
         self._x.slots.popleft()
 
     def _command_complete(self, slot: Slot, frame: bytes) -> None:
+        tag = command_tag(frame)
         match slot.expect:
             case Expect.QUERY:
                 assert slot.running is not None
                 slot.described = None
-                slot.name = _tag(frame)
+                slot.name = tag
                 self._x.out.append(frame)
             case Expect.EXECUTE:
                 assert slot.running is not None
-                self._x.finish(slot.running, "ok", _tag(frame))
+                self._x.finish(slot.running, "ok", tag)
                 self._done(frame)
             case Expect.OWN_QUERY:
                 pass
@@ -197,21 +206,22 @@ class Replies:
 
     def _ready(self, slot: Slot, frame: bytes) -> None:
         x = self._x
+        x.status = transaction_status(frame)
         if slot.expect is Expect.OWN_QUERY:
-            x.status = frame[5]
             self._answer(slot)
             return
         if slot.expect not in _ENDS_WITH_READY:
             raise ProtocolError("the target said ReadyForQuery before it answered everything")
+        if slot.substitute:
+            raise ProtocolError("the target did not fail what must fail")
         x.slots.popleft()
-        x.status = frame[5]
         if slot.running is not None:
             x.dirty = x.dirty and bool(x.slots)
             x.finish(slot.running, "ok", slot.name)
         elif slot.expect is Expect.POISON_QUERY:
             x.dirty = x.dirty and bool(x.slots)
         if x.status == IDLE and not x.slots:
-            x.portals.clear()
+            x.forget_portals()
             for running in list(x.open.values()):
                 x.finish(running, "ok", "not run to its end")
         if slot.expect is not Expect.OWN_SYNC:
@@ -222,6 +232,7 @@ class Replies:
     def _copy_in_response(self, slot: Slot, frame: bytes) -> None:
         if slot.expect not in (Expect.QUERY, Expect.EXECUTE):
             raise self._misfit(slot, frame)
+        check_copy(frame)
         self._x.copy_in = slot.running
         # What was sent behind the Execute is read by the server during COPY, and a Sync there is ignored.
         first, *behind = self._x.slots
@@ -235,6 +246,7 @@ class Replies:
     def _copy_out_response(self, slot: Slot, frame: bytes) -> None:
         if slot.expect not in (Expect.QUERY, Expect.EXECUTE) or slot.running is None:
             raise self._misfit(slot, frame)
+        check_copy(frame)
         self._copy_out = None
         if slot.running.permit.release:
             self._copy_out = CopyOut.of(slot.running.next_copy(), frame, self._x.judge)
@@ -340,10 +352,10 @@ class Replies:
 
     def _hand_over_fields(self, action_id: int, frame: bytes) -> None:
         """Errors, notices and notifications carry values too."""
+        names, cells = fields_of(frame)
         if not self._x.permit.release:
             self._x.out.append(frame)
             return
-        names, cells = fields_of(frame)
 
         def then(masked: Result, clear: bool) -> None:
             del clear
@@ -358,9 +370,7 @@ class Replies:
         def answered(answer: Result | Refusal, clear: bool) -> None:
             if isinstance(answer, Refusal):
                 # Half of a result can't be taken back: the session ends here.
-                self._x.out.append(refuse.error(answer, "FATAL"))
-                self._outbox.clear()
-                self._x.effects.append(Close(answer.message))
+                self._x.end(answer)
             else:
                 then(answer, clear)
 
@@ -386,6 +396,7 @@ class Replies:
         self._copy_out = None
         if slot.expect in (Expect.POISON_QUERY, Expect.POISON_PARSE):
             x.out.append(slot.substitute)
+            slot.substitute = b""
         elif slot.expect not in _OWN:
             parsed = slot.prepared.action_id if slot.expect is Expect.PARSE and slot.prepared is not None else 0
             self._hand_over_fields(running.action_id if running is not None else parsed, frame)
@@ -417,7 +428,3 @@ class Replies:
         if not x.slots:
             x.skipping = True
             x.withdraw("an earlier message of the pipeline failed")
-
-
-def _tag(frame: bytes) -> str:
-    return frame[5:-1].decode("utf-8", "replace") if frame[0] == ord("C") else ""

@@ -8,6 +8,7 @@ goes up at all.
 
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
@@ -27,7 +28,7 @@ from ostiary.protocols.postgres.state import (
 )
 from ostiary.protocols.postgres.statements import UnknownStatementError
 from ostiary.sql import UnparsableError
-from ostiary.wire.contract import Ask, Close, Effect, Forward, ForwardAside, ProtocolError
+from ostiary.wire.contract import Ask, Forward, ForwardAside, ProtocolError
 
 #: Refused statements are replaced by these: a syntax error in every version, whatever the settings.
 POISON_QUERY = message(b"Q", b"denied by ostiary\0")
@@ -290,18 +291,20 @@ class Requests:
                 x.judge.remember_parse(asking.name, asking.prepared.text)
             x.forward(permit, asking.frame, Slot(Expect.PARSE, prepared=asking.prepared, name=asking.name))
             return
-        x.judge.creation = None
         if asking.action.shape.context.get("changes"):
             # From here until it ended, what the snapshot says may be wrong already.
             x.judge.doubt()
         running = Running(asking.action_id, asking.action, permit)
         x.open[asking.action_id] = running
+        if kind == ord("E"):
+            self._executed_anew(asking, running)
+            return
+        x.runs(asking.action, planned=kind == ord("B"))
         if kind == ord("Q"):
             # A simple query destroys the unnamed statement and portal (Message Flow, simple query).
             x.statements.pop("", None)
             x.portals.pop("", None)
             x.forward(permit, asking.frame, Slot(Expect.QUERY, running))
-            x.ran += 1
             x.unflushed = False
         elif kind == ord("B"):
             assert asking.prepared is not None
@@ -310,12 +313,12 @@ class Requests:
             if replaced is not None:
                 x.finish(replaced.running, "ok", "not run to its end")
             x.portals[asking.name] = portal
+            x.judge.bound(asking.name)
             if asking.name:
                 x.judge.remember_portal(asking.name, asking.prepared.text)
             x.forward(permit, asking.frame, Slot(Expect.BIND, portal=portal))
         else:
             x.forward(permit, asking.frame, Slot(Expect.FUNCTION_CALL, running))
-            x.ran += 1
 
     # ------------------------------------------------------------ the rest of the extended protocol
 
@@ -338,22 +341,42 @@ class Requests:
             # A cursor that SQL declared under the name is no portal that was ruled on here; FETCH is.
             self.refuse(kind, refuse.coded("34000", f'portal "{name[:64]}" does not exist'))
             return
-        shape = portal.running.action.shape
-        if isinstance(shape, SessionShape) and shape.placed and portal.ran != x.ran:
-            what = (
-                "refused: other statements ran since this one was bound: what it makes may come to be in another schema"
-            )
+        running = portal.running
+        shape = running.action.shape
+        since = portal.ran not in (-1, x.ran)
+        if since and isinstance(shape, SessionShape) and (shape.placed or shape.hangs):
+            what = "refused: other statements ran since this one was bound, and names in it may mean something else now"
             self.refuse(kind, refuse.error(Refusal(RefusalKind.POLICY, what, "bind it directly before it runs")))
             return
-        x.judge.creation = None
-        x.ran += 1
-        if portal.running.permit.release and not portal.asked:
+        portal.ran = -1
+        if name and running.permit.release and not x.judge.certain(name):
+            # Code that is not seen here may have closed it and opened another, or it went with its transaction.
+            action = running.action
+            if not portal.anything:
+                told = f"more of a portal that may have been replaced: {shape.summary}"
+                shape = replace(shape, summary=told, sources=None, outputs=None, inputs=None)
+                action = Action(shape, action.text, action.parameters)
+            self._ask(Asking(self._action_id(), action, frame, kind, portal.prepared, name), Stage.RUN)
+            return
+        x.runs(running.action, name)
+        if running.permit.release and not portal.asked:
             # Without a description there is no telling what the rows hold.
             portal.asked = True
             if portal.prepared.description is None or not portal.prepared.confirmed:
-                describe = message(b"D", b"P" + name.encode() + b"\0")
-                x.forward(x.permit, describe, Slot(Expect.OWN_DESCRIBE, portal=portal))
-        x.forward(portal.running.permit, frame, Slot(Expect.EXECUTE, portal.running, portal=portal))
+                x.forward(x.permit, _describe_portal(name), Slot(Expect.OWN_DESCRIBE, portal=portal))
+        x.forward(running.permit, frame, Slot(Expect.EXECUTE, running, portal=portal))
+
+    def _executed_anew(self, asking: Asking, running: Running) -> None:
+        """A portal was ruled on as standing for anything: its own description tells what it has."""
+        x = self._x
+        assert asking.prepared is not None
+        replaced = x.portals.get(asking.name)
+        if replaced is not None:
+            x.finish(replaced.running, "ok", "not run to its end")
+        portal = x.portals[asking.name] = Portal(running, asking.prepared, asked=True, anything=True)
+        x.runs(asking.action, asking.name)
+        x.forward(x.permit, _describe_portal(asking.name), Slot(Expect.OWN_DESCRIBE, portal=portal))
+        x.forward(running.permit, asking.frame, Slot(Expect.EXECUTE, running, portal=portal))
 
     def _close(self, _: int, frame: bytes) -> None:
         x = self._x
@@ -361,6 +384,7 @@ class Requests:
         if frame[5] != _PORTAL:
             x.statements.pop(name, None)
         elif (portal := x.portals.pop(name, None)) is not None:
+            x.judge.lost((name,))
             x.finish(portal.running, "ok", "not run to its end")
         x.forward(x.permit, frame, Slot(Expect.CLOSE))
 
@@ -392,8 +416,13 @@ class Requests:
             self._x.copy_in = None
 
     def _terminate(self, _: int, frame: bytes) -> None:
-        last: tuple[Effect, ...] = (Forward(self._x.permit, frame), Close("the client said goodbye"))
-        self._x.effects += last
+        self._x.effects.append(Forward(self._x.permit, frame))
+        self._x.ended = "the client said goodbye"
+        self._inbox.clear()
+
+
+def _describe_portal(name: str) -> bytes:
+    return message(b"D", b"P" + name.encode() + b"\0")
 
 
 def _second_string(frame: bytes) -> str:

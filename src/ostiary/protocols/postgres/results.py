@@ -27,6 +27,10 @@ _CODES = {"S", "V", "C", "P", "p", "F", "L", "R", "channel"}
 #: Source files (field F) that pass on what user code, a document or another server says.
 _RAISED = re.compile(rb"pl_|plpy|plperl|pltcl|plv8|plr|xml|dblink|connection\.c|.*fdw")
 _KEPT = 512
+_FORMATS = (0, 1)
+_STATUSES = b"ITE"
+#: The server knows 18 fields of an error.
+_MAX_FIELDS = 64
 
 
 class Origins(Protocol):
@@ -65,7 +69,9 @@ class Descriptions:
 
 def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) -> tuple[Column, ...]:
     """Columns of a RowDescription message. Raises ProtocolError."""
-    count = int.from_bytes(frame[5:7], "big", signed=True)
+    if len(frame) < 7:
+        raise ProtocolError("the target sent a RowDescription without its number of fields")
+    count = int.from_bytes(frame[5:7], "big")
     if formats and len(formats) not in (1, count):
         raise ProtocolError("the client asked for formats of another number of columns than the result has")
     at = 7
@@ -87,6 +93,38 @@ def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) ->
     if at != len(frame):
         raise ProtocolError("the target sent a RowDescription with bytes after its last field")
     return tuple(columns)
+
+
+def parameter_types(frame: bytes) -> tuple[int, ...]:
+    """Type oids of a ParameterDescription message. Raises ProtocolError."""
+    count = int.from_bytes(frame[5:7], "big")
+    if len(frame) != 7 + 4 * count:
+        raise ProtocolError("the target sent a ParameterDescription of another length than its number of parameters")
+    return struct.unpack_from(f"!{count}I", frame, 7)
+
+
+def check_copy(frame: bytes) -> None:
+    """A CopyInResponse or CopyOutResponse message is whole. Raises ProtocolError."""
+    count = int.from_bytes(frame[6:8], "big")
+    formats = (frame[5:6], *struct.unpack_from(f"!{count}H", frame, 8)) if len(frame) == 8 + 2 * count else ()
+    if not formats or formats[0] not in (b"\0", b"\1") or any(each not in _FORMATS for each in formats[1:]):
+        raise ProtocolError("the target sent a malformed answer to COPY")
+
+
+def command_tag(frame: bytes) -> str:
+    """The tag of a CommandComplete message; "" of an EmptyQueryResponse. Raises ProtocolError."""
+    if frame[0] != ord("C"):
+        return ""
+    if frame.find(b"\0", 5) != len(frame) - 1:
+        raise ProtocolError("the target sent a CommandComplete whose tag does not end, or not with the message")
+    return frame[5:-1].decode("utf-8", "replace")
+
+
+def transaction_status(frame: bytes) -> int:
+    """The status in a ReadyForQuery message. Raises ProtocolError."""
+    if len(frame) != 6 or frame[5] not in _STATUSES:
+        raise ProtocolError("the target said ReadyForQuery without one of the statuses I, T, E")
+    return frame[5]
 
 
 def columns_of_copy(
@@ -118,13 +156,15 @@ def _kind(oid: int, binary: int) -> ValueKind:
 def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
     """Fields of an ErrorResponse or NoticeResponse; channel and payload of a NotificationResponse."""
     if frame[:1] == b"A":
-        parts = frame[9:].split(b"\0")
+        parts = frame[9:].split(b"\0", 3)
         if len(parts) != 3 or parts[2]:
             raise ProtocolError("the target sent a malformed NotificationResponse")
         return ("channel", "payload"), [parts[0], parts[1]]
     body = frame[5:]
     if not body.endswith(b"\0"):
         raise ProtocolError("the target sent an error without an end")
+    if body.count(b"\0") > _MAX_FIELDS:
+        raise ProtocolError(f"the target sent an error of more than {_MAX_FIELDS} fields")
     *pieces, rest = body[:-1].split(b"\0")
     if rest:
         raise ProtocolError("the target sent an error with a field that does not end")

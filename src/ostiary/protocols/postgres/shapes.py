@@ -1,12 +1,12 @@
 """Resolved statements to the one `core.Shape` of their text."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 from ostiary.core import Access, Operation, Shape
 from ostiary.protocols.postgres.resolve import Resolver, Stored, summary
-from ostiary.sql import CopyOptions, Statement
+from ostiary.sql import CloseCursor, CopyOptions, DeclareCursor, Execute, FetchCursor, Statement
 
 #: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
 _CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
@@ -39,20 +39,44 @@ class SessionShape(Shape):
     makes: bool = False
     #: It was judged by the creation schema the session had.
     placed: bool = False
+    #: It runs what the names of prepared statements or cursors stand for.
+    hangs: bool = False
+    #: It ends a transaction, or undoes a part of one.
+    ends: bool = False
+    #: The one cursor it declares or fetches from, if it does nothing else: while that runs nobody can replace it.
+    active: str | None = None
+    #: Cursors that are its own, and what it says they are, when it has ended.
+    declares: frozenset[str] = frozenset()
+    #: Cursors it closes; None is all of them.
+    closes: frozenset[str | None] = frozenset()
+
+
+def runs_code(shape: Shape) -> bool:
+    """It runs code that is not seen here: any cursor may stand for something else afterwards."""
+    context = shape.context
+    return bool(context.get("barrier")) and (
+        bool(context.get("dynamic")) or any(access.operation in _OWN for access in shape.accesses)
+    )
 
 
 def shape_of(
     parts: Sequence[tuple[Statement, Sequence[Statement]]],
     resolver: Resolver,
+    certain: Set[str],
     *,
     creation: str | None = None,
     pending: bool,
     deviated: bool,
 ) -> Shape:
-    """What a text does. `parts`: its statements, each with those that names in it stand for.
+    """What a text does.
 
-    `creation`: schema in which unqualified names come to be when the text begins, None when nobody knows.
-    `pending`: definitions changed in this session may yet be undone. `deviated`: so may settings.
+    Args:
+        parts: its statements, each with those that names in it stand for.
+        resolver: what names mean.
+        certain: cursors that stand for nothing but what is known of them.
+        creation: schema in which unqualified names come to be when the text begins, None when nobody knows.
+        pending: definitions changed in this session may yet be undone.
+        deviated: so may settings.
     """
     expanded = [each for statement, inner in parts for each in (statement, *inner)]
     accesses: dict[Access, None] = {}
@@ -93,10 +117,34 @@ def shape_of(
         _copied(s, resolver, relation=clear or len(parts) == 1, query=clear) for s, _ in parts if s.copy is not None
     )
     makes = any(resolver.makes_in_place(statement) for statement, _ in parts)
-    if not copies and not makes:
+    effects = [effect for s, _ in parts for effect in s.effects]
+    ends = any(s.ends_transaction for s in expanded)
+    if not (copies or makes or effects or ends):
         return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs)
-    placed = makes and creation is not None
-    return SessionShape(tuple(accesses), summaries, context, told, outputs, inputs, copies, makes, placed)
+    closes = frozenset(effect.name for effect in effects if isinstance(effect, CloseCursor))
+    declares = frozenset(effect.name for effect in effects if isinstance(effect, DeclareCursor))
+    fetches = frozenset(effect.name for effect in effects if isinstance(effect, FetchCursor))
+    code = len(parts) > 1 and (own or dynamic)
+    sure = declares if not code and closes.isdisjoint((*declares, None)) else frozenset()
+    if not fetches <= sure | certain or (fetches and code):
+        # Code may have put a cursor of its own in the place of one that is known.
+        told = outputs = inputs = None
+    return SessionShape(
+        tuple(accesses),
+        summaries,
+        context,
+        told,
+        outputs,
+        inputs,
+        copies=copies,
+        makes=makes,
+        placed=makes and creation is not None,
+        hangs=any(isinstance(effect, Execute | FetchCursor) for effect in effects),
+        ends=ends,
+        active=next(iter(declares | fetches), None) if len(parts) == len(effects) == 1 else None,
+        declares=sure,
+        closes=closes,
+    )
 
 
 def _places(statements: Sequence[Statement], resolver: Resolver, creation: str | None) -> list[str | None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from ostiary.core import Action, Column, Outcome, Parameter, Permit, Refusal, Result, Secret
+from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.shapes import Copied, SessionShape
 from ostiary.protocols.postgres.statements import Judge
@@ -115,8 +116,10 @@ class Portal:
     described: Described | None = None
     #: A description is on its way, the client's or our own.
     asked: bool = False
-    #: `Exchange.ran` when it was bound.
-    ran: int = 0
+    #: `Exchange.ran` when it was bound; -1 once it has run, from when on names mean nothing to it.
+    ran: int = -1
+    #: Ruled on as standing for anything.
+    anything: bool = False
 
 
 @dataclass(slots=True)
@@ -162,8 +165,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "asking", "cancel_key", "copy_in", "dirty", "effects", "judge", "open", "out", "permit", "portals",
-        "ran", "releasing", "segment", "skipping", "slots", "statements", "status", "unflushed",
+        "asking", "cancel_key", "copy_in", "dirty", "effects", "ended", "judge", "open", "out", "permit",
+        "portals", "ran", "releasing", "segment", "skipping", "slots", "statements", "status", "unflushed",
     )  # fmt: skip
 
     def __init__(self, permit: Permit, judge: Judge, cancel_key: Secret | None) -> None:
@@ -192,6 +195,8 @@ class Exchange:
         self.effects: list[Effect] = []
         #: Bytes for the client, in order, not yet an effect.
         self.out: list[bytes] = []
+        #: The session is over, and why: nothing more is settled or taken, and `Close` is the last effect.
+        self.ended: str | None = None
 
     def forward(self, permit: Permit, frame: bytes, slot: Slot | None = None) -> None:
         """Send upstream, and remember what is owed for it."""
@@ -199,6 +204,24 @@ class Exchange:
         self.dirty = self.unflushed = True
         if slot is not None:
             self.slots.append(slot)
+
+    def runs(self, action: Action, portal: str | None = None, *, planned: bool = False) -> None:
+        """The action is to run now in that portal, or to be planned: names may stand for something else afterwards."""
+        self.judge.creation = None
+        if not planned:
+            self.ran += 1
+        shape = action.shape
+        if not (shape.context.get("barrier") or isinstance(shape, SessionShape)):
+            return
+        self.judge.runs(shape, portal, planned=planned)
+        if isinstance(shape, SessionShape) and shape.ends and not planned:
+            # The server drops them, or those of a part of the transaction.
+            self.judge.lost(self.portals)
+
+    def forget_portals(self) -> None:
+        """The transaction is over, and they are gone."""
+        self.judge.lost(self.portals)
+        self.portals.clear()
 
     def finish(self, running: Running, status: str, tag: str) -> None:
         """An action ended, once."""
@@ -211,8 +234,16 @@ class Exchange:
     def fail(self, running: Running, why: str) -> None:
         """An action failed or was skipped: what its portals stand for at the target is not what was ruled on."""
         self.finish(running, "error", why)
-        for name in [name for name, portal in self.portals.items() if portal.running is running]:
+        gone = [name for name, portal in self.portals.items() if portal.running is running]
+        for name in gone:
             del self.portals[name]
+        shape = running.action.shape
+        self.judge.lost([*gone, *shape.declares] if isinstance(shape, SessionShape) else gone)
+
+    def end(self, refusal: Refusal) -> None:
+        """End the session with a sentence, behind everything that was told before."""
+        self.out.append(refuse.error(refusal, "FATAL"))
+        self.ended = refusal.message
 
     def withdraw(self, why: str) -> Asking | None:
         """Whatever waits for a ruling is not wanted any more."""

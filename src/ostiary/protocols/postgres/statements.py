@@ -16,9 +16,10 @@ from ostiary.protocols.postgres.catalog import CATALOG_QUERY, MAX_AGE, REVEALING
 from ostiary.protocols.postgres.resolve import Resolver
 from ostiary.protocols.postgres.results import INERT
 from ostiary.protocols.postgres.rows import DataRows
-from ostiary.protocols.postgres.shapes import SessionShape, shape_of
+from ostiary.protocols.postgres.shapes import SessionShape, runs_code, shape_of
 from ostiary.sql import (
     Analysis,
+    CloseCursor,
     Deallocate,
     DeclareCursor,
     Execute,
@@ -62,6 +63,9 @@ class Judge:
         #: Everything a name has ever stood for: a superset, so never weaker.
         self._prepared: dict[str, tuple[Statement, ...]] = {}
         self._cursors: dict[str, tuple[Statement, ...]] = {}
+        #: Cursors and portals that stand for what was last said of them, and nothing else: no code that is not seen
+        #: here ran since, nor were they closed.
+        self._certain: frozenset[str] = frozenset()
         #: Cursors that SQL declared.
         self._declared: set[str] = set()
         self._temporary: frozenset[str] = frozenset()
@@ -78,6 +82,11 @@ class Judge:
         self._renew()
 
     # ------------------------------------------------------------ the catalogue
+
+    @property
+    def target(self) -> str:
+        """Name of the target."""
+        return self._target.name
 
     @property
     def catalog(self) -> Catalog:
@@ -107,9 +116,11 @@ class Judge:
 
     def learn(self, runs: list[bytes]) -> None:
         """Take a new snapshot from the rows `catalog_query` gave. Raises ProtocolError."""
-        (cell,) = DataRows(b"".join(runs), 1, 1).column(0) or (None,)
+        cells = DataRows(b"".join(runs), 1, 1).column(0)
+        if len(cells) != 1:
+            raise ProtocolError(f"the target answered with {len(cells)} catalogues")
         try:
-            snapshot = Snapshot.read((cell or b"").decode(), self._cache.clock())
+            snapshot = Snapshot.read((cells[0] or b"").decode(), self._cache.clock())
         except ValueError as error:
             raise ProtocolError(str(error)) from None
         if snapshot.catalog.settled:
@@ -178,7 +189,14 @@ class Judge:
             named |= by_name
             parts.append((statement, inner))
         creation = self.creation or None
-        shape = shape_of(parts, self._resolver, creation=creation, pending=self._pending, deviated=self._deviated)
+        shape = shape_of(
+            parts,
+            self._resolver,
+            self._certain,
+            creation=creation,
+            pending=self._pending,
+            deviated=self._deviated,
+        )
         action = Action(shape, text)
         if creation is not None and isinstance(shape, SessionShape) and shape.makes:
             # True of this session and of now only.
@@ -230,7 +248,7 @@ class Judge:
                     found += self._deep(self._prepared[name])
                 case FetchCursor(name=name):
                     found += self._deep(self._cursors.get(name, (_UNKNOWN_CURSOR,)))
-                case Deallocate() | Setting():
+                case CloseCursor() | Deallocate() | Setting():
                     continue
             named = True
         if statement.temporary:
@@ -283,6 +301,34 @@ class Judge:
         if len(self._cursors) < MAX_NAMES or name in self._cursors:
             for inner in self._analyze(text).statements:
                 self._keep(self._cursors, name, inner)
+
+    def certain(self, name: str) -> bool:
+        """Does a portal of this name stand for what it was bound to?"""
+        return name in self._certain
+
+    def runs(self, shape: Shape, portal: str | None = None, *, planned: bool = False) -> None:
+        """A statement is on its way to run in the portal of that name; or to be planned, which may call functions."""
+        certain = self._certain
+        if runs_code(shape):
+            # Code can't close what is running.
+            certain &= {portal, shape.active if isinstance(shape, SessionShape) else None}
+        if isinstance(shape, SessionShape) and not planned:
+            certain = (frozenset() if None in shape.closes else certain - shape.closes) | shape.declares
+        self._know(certain)
+
+    def bound(self, portal: str) -> None:
+        """A portal is bound on the way up. One without a name is nobody's to replace."""
+        if portal:
+            self._know(self._certain | {portal})
+
+    def lost(self, names: Iterable[str]) -> None:
+        """Portals and cursors are closed, or were never made."""
+        self._know(self._certain.difference(names))
+
+    def _know(self, certain: frozenset[str]) -> None:
+        if certain != self._certain:
+            self._certain = certain
+            self._by_name = Memo()
 
     def ambiguous(self, name: str) -> bool:
         """May a statement of this name be another than the last Parse gave it?"""

@@ -86,7 +86,8 @@ class Weighing:
 def _plannable(asking: Asking) -> bool:
     shape = asking.action.shape
     return (
-        shape.context.get("statements") == 1
+        asking.kind != ord("E")
+        and shape.context.get("statements") == 1
         and not shape.context.get("dynamic")
         and all(access.operation in _PLAIN for access in shape.accesses)
         and _PLANNED.match(asking.action.text) is not None
