@@ -3,6 +3,7 @@
 import pytest
 
 from ostiary.core import Access
+from ostiary.protocols.postgres.catalog import CATALOG_QUERY
 from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.placing import QUERY
 from ostiary.wire.contract import Withdraw
@@ -23,7 +24,7 @@ from tests.protocols.postgres.playbook import (
     row,
     row_description,
 )
-from tests.protocols.postgres.shop import judge
+from tests.protocols.postgres.shop import document, judge
 
 CREATE = "CREATE TABLE t (a int)"
 ASK = message(b"Q", QUERY)
@@ -158,6 +159,8 @@ def test_the_extended_protocol() -> None:
         book.target(PARSED, BOUND, complete("CREATE TABLE"), ready())
         book.rest()
         book.client(bind("s"), execute(), SYNC)
+        book.up(query(CATALOG_QUERY))
+        book.target(row_description("c"), row(document()), complete("SELECT 1"), ready())
         asked_inside(book, "audit")
         assert does(book) == ["define audit.t"]
         book.up(bind("s"), execute(), SYNC)

@@ -43,6 +43,7 @@ from tests.protocols.postgres.shop import TARGET, Clock, document, judge, oid
 
 DELETE = "DELETE FROM orders"
 SELECT = "SELECT name FROM customers"
+CUSTOMERS_EMAIL = "shop/public.customers.email"
 NOTICE = message(b"N", b"SNOTICE\0VNOTICE\0C00000\0Mhello\0Fpl_exec.c\0\0")
 
 
@@ -815,11 +816,52 @@ def test_what_is_known_of_a_copy_is_known_anew_when_it_is_bound() -> None:
         book.up(parse("COPY customers TO STDOUT", "c"), SYNC)
         book.target(PARSED, ready())
         book.down(PARSED, ready())
+        book.client(describe("S", "c"))
+        book.up(describe("S", "c"))
         shop.doubt()
         book.client(bind("c"))
         shape = book.asks().action.shape
         assert isinstance(shape, SessionShape)
         assert [copied.columns for copied in shape.copies] == [None]
+
+
+def test_a_prepared_statement_is_judged_by_the_catalogue_of_its_bind() -> None:
+    """A client that only ever binds still notices what others changed: here that a view draws from elsewhere."""
+    cache = CatalogCache(Clock())
+    text = "SELECT upper(email) FROM v_of_v"
+    with Playbook(judge=judge(cache)) as book:
+        book.client(parse(text, "s"), SYNC)
+        asked = book.asks()
+        assert asked.action.shape.outputs is not None
+        assert CUSTOMERS_EMAIL in (asked.action.shape.outputs[0] or ())
+        book.permit(asked)
+        book.target(PARSED, ready())
+        book.rest()
+        cache.drop(TARGET.name, "shop")
+        book.client(bind("s"), execute(), SYNC)
+        book.up(query(CATALOG_QUERY))
+        changed = json.loads(document())
+        changed["views"] = [[oid("v_of_v"), oid("orders"), 4]]
+        book.target(row_description("c"), row(json.dumps(changed)), complete("SELECT 1"), ready())
+        outputs = book.asks().action.shape.outputs
+        assert outputs is not None
+        assert CUSTOMERS_EMAIL not in (outputs[0] or ())
+        assert "shop/public.orders.note" in (outputs[0] or ())
+
+
+def test_a_prepared_statement_is_judged_anew_once_a_temporary_table_hides_its_own() -> None:
+    """The server plans it anew, over what now stands before the relation of the catalogue."""
+    with Playbook() as book:
+        book.client(parse("SELECT upper(name) FROM customers", "s"), SYNC)
+        book.allow()
+        book.target(PARSED, ready())
+        book.rest()
+        book.client(query("CREATE TEMP TABLE customers AS SELECT email AS name FROM public.customers"))
+        book.allow()
+        book.target(complete("SELECT 1"), ready())
+        book.rest()
+        book.client(bind("s"))
+        assert book.asks().action.shape.sources is None
 
 
 def test_definitions_that_change_before_the_rows_come() -> None:

@@ -92,7 +92,9 @@ class Requests:
                     # The server keeps answers back inside a pipeline; ours is the only message that will come now.
                     x.flush()
                 return
-            if kind in b"QPF" and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
+            # A question of ours destroys the unnamed statement, as any simple query does: a Bind may want it.
+            renews = kind in b"QPF" or (kind == ord("B") and "" not in x.statements)
+            if renews and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
                 self._read_catalog()
                 return
             inbox.popleft()
@@ -233,7 +235,9 @@ class Requests:
             return
         types = frame[5 + len(name.encode()) + 1 + len(text.encode()) + 1 :]
         action_id = self._action_id()
-        prepared = Prepared(action, text, types, segment=self._x.segment, action_id=action_id)
+        prepared = Prepared(
+            action, text, types, segment=self._x.segment, action_id=action_id, epoch=self._x.judge.epoch
+        )
         self._ask(Asking(action_id, action, frame, kind, prepared, name), Stage.PREPARE)
 
     def _bind(self, kind: int, frame: bytes) -> None:
@@ -249,11 +253,12 @@ class Requests:
                 return
             prepared = found
         judged: Action | None = prepared.action
-        if isinstance(prepared.action.shape, SessionShape):
+        if isinstance(prepared.action.shape, SessionShape) or prepared.epoch != x.judge.epoch:
             # What it hangs on may be another's since it was parsed.
             judged = self._judged(kind, prepared.text, frame)
         if judged is None:
             return
+        prepared.action, prepared.epoch = judged, x.judge.epoch
         action = x.judge.with_parameters(judged, bind.parameters, prepared.parameter_types)
         asking = Asking(self._action_id(), action, frame, kind, prepared, bind.portal, bind.formats, bind.parameters)
         self._ask(asking, Stage.RUN)
@@ -275,7 +280,7 @@ class Requests:
         except ValueError:
             self.refuse(kind, refuse.coded("26000", f'prepared statement "{name[:64]}" does not exist'))
             return None
-        return Prepared(action, action.text, confirmed=True)
+        return Prepared(action, action.text, confirmed=True, epoch=self._x.judge.epoch)
 
     def _function(self, kind: int, frame: bytes) -> None:
         action = self._x.judge.function_call(int.from_bytes(frame[5:9], "big"))

@@ -104,6 +104,8 @@ class Prepared:
     parameter_types: tuple[int, ...] = ()
     #: Of its Parse.
     action_id: int = 0
+    #: `Judge.epoch` when it was judged.
+    epoch: int = 0
 
 
 @dataclass(slots=True)

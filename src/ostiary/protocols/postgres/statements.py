@@ -79,6 +79,8 @@ class Judge:
         self._shapes: Memo[Shape] = Memo()
         #: Of statements whose meaning hangs on names of this session.
         self._by_name: Memo[Action] = Memo()
+        #: Changes whenever a text judged before may mean something else.
+        self.epoch = 0
         self._renew()
 
     # ------------------------------------------------------------ the catalogue
@@ -152,6 +154,7 @@ class Judge:
 
     def _renew(self) -> None:
         """Something that statements hang on has changed."""
+        self.epoch += 1
         shared = not (self._doubt or self._temporary or self._deviated)
         self._actions = self._snapshot.actions if shared else Memo()
         self._shapes = self._snapshot.shapes if shared else Memo()
