@@ -849,6 +849,24 @@ def test_a_prepared_statement_is_judged_by_the_catalogue_of_its_bind() -> None:
         assert "shop/public.orders.note" in (outputs[0] or ())
 
 
+def test_the_catalogue_is_read_without_touching_the_unnamed_statement() -> None:
+    """A Bind of it may be what comes: the question goes up inside the extended protocol."""
+    cache = CatalogCache(Clock())
+    with Playbook(judge=judge(cache)) as book:
+        book.client(parse(SELECT), SYNC)
+        book.allow()
+        book.target(PARSED, ready())
+        book.rest()
+        cache.drop(TARGET.name, "shop")
+        book.client(bind(), execute(), SYNC)
+        assert bytes(book.told_up()[0] for _ in range(6)) == b"PBECCH"
+        book.target(PARSED, BOUND, row(document(settled=False)), complete("SELECT 1"), CLOSED)
+        book.nothing()
+        book.target(CLOSED)
+        book.allow()
+        book.up(bind(), execute(), SYNC)
+
+
 def test_a_prepared_statement_is_judged_anew_once_a_temporary_table_hides_its_own() -> None:
     """The server plans it anew, over what now stands before the relation of the catalogue."""
     with Playbook() as book:

@@ -16,7 +16,7 @@ from ostiary.protocols.postgres.state import FAILED, Asking, Exchange, Expect, S
 from ostiary.wire.contract import ProtocolError
 
 QUERY: Final = b"SELECT pg_catalog.current_schema()\0"
-_NAME: Final = b"ostiary place\0"
+_NAME: Final = b"ostiary question\0"
 _QUERY: Final = ord("Q")
 
 
@@ -50,17 +50,22 @@ class Placing:
             x.forward(x.permit, message(b"Q", QUERY), Slot(Expect.OWN_QUERY, answer=answer, on_behalf=True))
             x.dirty = False
             return True
-        steps = (
-            message(b"P", _NAME + QUERY + b"\0\0"),
-            message(b"B", _NAME + _NAME + b"\0\0\0\0\0\0"),
-            message(b"E", _NAME + b"\0\0\0\0"),
-            message(b"C", b"P" + _NAME),
-            message(b"C", b"S" + _NAME),
-        )
-        for step in steps:
-            x.forward(x.permit, step, Slot(Expect.OWN_STEP, answer=answer, on_behalf=True))
-        x.flush()
+        inside(x, QUERY, answer, on_behalf=True)
         return True
+
+
+def inside(exchange: Exchange, query: bytes, answer: Callable[[list[bytes]], None], *, on_behalf: bool) -> None:
+    """Ask within the extended protocol: neither the unnamed statement nor a pipeline's transaction is touched."""
+    steps = (
+        message(b"P", _NAME + query + b"\0\0"),
+        message(b"B", _NAME + _NAME + b"\0\0\0\0\0\0"),
+        message(b"E", _NAME + b"\0\0\0\0"),
+        message(b"C", b"P" + _NAME),
+        message(b"C", b"S" + _NAME),
+    )
+    for step in steps:
+        exchange.forward(exchange.permit, step, Slot(Expect.OWN_STEP, answer=answer, on_behalf=on_behalf))
+    exchange.flush()
 
 
 def _schema(runs: list[bytes]) -> str:

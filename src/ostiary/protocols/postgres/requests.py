@@ -13,7 +13,7 @@ from dataclasses import replace
 from ostiary.core import Action, Permit, Refusal, RefusalKind, Stage
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import STARTTLS, Frame, message
-from ostiary.protocols.postgres.placing import Placing
+from ostiary.protocols.postgres.placing import Placing, inside
 from ostiary.protocols.postgres.results import message_of
 from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.state import (
@@ -92,10 +92,8 @@ class Requests:
                     # The server keeps answers back inside a pipeline; ours is the only message that will come now.
                     x.flush()
                 return
-            # A question of ours destroys the unnamed statement, as any simple query does: a Bind may want it.
-            renews = kind in b"QPF" or (kind == ord("B") and "" not in x.statements)
-            if renews and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
-                self._read_catalog()
+            if kind in b"QPBF" and x.judge.stale and x.quiet and x.status != ord("E") and not x.skipping:
+                self._read_catalog(kind)
                 return
             inbox.popleft()
             self._inbox_bytes -= len(frame)
@@ -155,7 +153,7 @@ class Requests:
 
     def _must_wait(self, kind: int, frame: bytes) -> bool:
         x = self._x
-        if x.slots[-1].expect is Expect.OWN_QUERY:
+        if x.slots[-1].expect in (Expect.OWN_QUERY, Expect.OWN_STEP):
             return True
         if kind in _DATA:
             # Until the target answers, nobody can tell whether this is data of a COPY or noise after an error.
@@ -170,10 +168,14 @@ class Requests:
             slot.running is not None and bool(slot.running.action.shape.context.get("barrier")) for slot in x.slots
         )
 
-    def _read_catalog(self) -> None:
+    def _read_catalog(self, kind: int) -> None:
         x = self._x
-        query = message(b"Q", x.judge.catalog_query.encode() + b"\0")
-        x.forward(x.permit, query, Slot(Expect.OWN_QUERY, answer=x.judge.learn))
+        query = x.judge.catalog_query.encode() + b"\0"
+        if kind == ord("B") and "" in x.statements:
+            # A simple query would destroy the unnamed statement, which the Bind may want.
+            inside(x, query, x.judge.learn, on_behalf=False)
+            return
+        x.forward(x.permit, message(b"Q", query), Slot(Expect.OWN_QUERY, answer=x.judge.learn))
         x.dirty = False
 
     # ------------------------------------------------------------ statements
