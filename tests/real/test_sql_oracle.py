@@ -108,6 +108,7 @@ def test_the_catalogue_query(postgres: PostgresServer) -> None:
         judge = shop.judge(text=document)
         for text in texts(case):
             action = judge.statement(text)
+            judge.runs(action.shape)
         does = {f"{a.operation} {a.object.removeprefix('shop/')}" for a in action.shape.accesses}
         assert does == set(case["does"]), case["sql"]
         assert (action.shape.sources is None) is case.get("opaque", False), case["sql"]
