@@ -11,8 +11,9 @@ import pytest
 from ostiary.core import Permit, Proof, Refusal, RefusalKind, Secret, Target
 from ostiary.gate.gate import Gate
 from ostiary.runtime import session as session_module
+from ostiary.runtime.leg import Leg
 from ostiary.runtime.listener import Listener
-from ostiary.runtime.session import Interrupts, Leg, SessionDriver
+from ostiary.runtime.session import Interrupts, SessionDriver
 from ostiary.wire.contract import (
     Admitted,
     Authenticate,

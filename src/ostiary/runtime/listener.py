@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ostiary.core import Refusal
 from ostiary.gate.gate import Gate
-from ostiary.runtime.session import Interrupts, Leg, SessionDriver
+from ostiary.runtime.leg import Leg
+from ostiary.runtime.session import Interrupts, SessionDriver
 from ostiary.wire.contract import Engine, Side
 
 #: Sessions of one worker; further clients are turned away.
