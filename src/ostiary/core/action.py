@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ostiary.core.frozen import frozen
+
 
 class Operation(StrEnum):
     """The vocabulary of operations; names are Cedar actions."""
@@ -31,7 +33,7 @@ class Access:
     object: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter:
     """One bind value as the wire carried it. `value` None is SQL NULL."""
 
@@ -69,7 +71,7 @@ class Shape:
     inputs: tuple[frozenset[str] | None, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """One command as it would run."""
 

@@ -55,21 +55,17 @@ class ColumnMasking:
         columns it meets (`Shape.inputs`), else everything the command touches.
         """
         book = self._book(target.name)
-        shape = action.shape
-        inputs = shape.inputs
-        if inputs is None or len(inputs) != len(action.parameters):
-            inputs = (None,) * len(action.parameters)
+        parameters = action.parameters
         shown: list[str | None] = []
-        for parameter, meets in zip(action.parameters[:MAX_VALUES], inputs, strict=False):
-            classes = book.touched(shape) if meets is None else book.classes.of_all(meets) & book.masking
+        for parameter, meets in zip(parameters[:MAX_VALUES], book.inputs(action.shape, len(parameters)), strict=False):
             if parameter.value is None:
                 shown.append(None)
-            elif classes and not (parameter.inert and all(book.rules[name].text_only for name in classes)):
+            elif meets.classified and not (parameter.inert and meets.text_only):
                 shown.append(MASKED)
             else:
                 shown.append(_shown(book.scanner, parameter, parameter.value))
-        if len(action.parameters) > MAX_VALUES:
-            shown.append(f"({len(action.parameters) - MAX_VALUES} more)")
+        if len(parameters) > MAX_VALUES:
+            shown.append(f"({len(parameters) - MAX_VALUES} more)")
         return tuple(shown)
 
     def text(self, target: Target, text: str) -> str:

@@ -8,6 +8,7 @@ become redaction.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ostiary.core import Action, Column, Result, ResultKind, Rows, Shape, ValueKind
 from ostiary.masking.classes import ClassMap
@@ -59,6 +60,14 @@ class Outline:
     clear: bool
 
 
+class Meets(NamedTuple):
+    """What a bind value meets."""
+
+    classified: bool
+    #: Every class of it is one of texts only.
+    text_only: bool
+
+
 class Book:
     """Everything known about one target."""
 
@@ -75,6 +84,7 @@ class Book:
         self._words = classes.words()
         self._outlines: dict[Shape, dict[tuple[Column, ...], Outline]] = {}
         self._touched: dict[Shape, frozenset[str]] = {}
+        self._inputs: dict[Shape, tuple[Meets, ...]] = {}
 
     def outlines(self, shape: Shape) -> dict[tuple[Column, ...], Outline]:
         """The outlines of one shape, for `outline`."""
@@ -128,6 +138,25 @@ class Book:
                 del self._touched[next(iter(self._touched))]
             self._touched[shape] = known
         return known
+
+    def inputs(self, shape: Shape, count: int) -> tuple["Meets", ...]:
+        """What each of `count` bind values meets: the columns it is told to, else everything the command touches."""
+        known = self._inputs.get(shape)
+        if known is None or len(known) != count:
+            inputs = shape.inputs
+            if inputs is None or len(inputs) != count:
+                inputs = (None,) * count
+            known = tuple(
+                self._meets(self.touched(shape) if names is None else self.classes.of_all(names) & self.masking)
+                for names in inputs
+            )
+            if len(self._inputs) >= MAX_SHAPES:
+                del self._inputs[next(iter(self._inputs))]
+            self._inputs[shape] = known
+        return known
+
+    def _meets(self, classes: frozenset[str]) -> "Meets":
+        return Meets(bool(classes), all(self.rules[name].text_only for name in classes))
 
     def plan(self, outline: Outline, columns: tuple[Column, ...], lifted: frozenset[str]) -> Plan:
         """What to do for those who may see the lifted classes."""

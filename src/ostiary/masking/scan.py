@@ -23,6 +23,7 @@ _ASCII_SAFE = frozenset(
     + [f"iso8859-{part}" for part in range(1, 17)]
     + [f"cp{page}" for page in (866, 874, *range(1250, 1259))]
 )
+_LEAST_CARD = 13
 #: Never shown in part.
 _WHOLE = frozenset({Detector.PRIVATE_KEY, Detector.JWT, Detector.AWS_SECRET_KEY})
 
@@ -50,7 +51,8 @@ class Scanner:
 
     def text(self, value: bytes) -> tuple[bytes, str]:
         """A free text with what was found replaced, and what changed it ("" when nothing did)."""
-        if not self.may_contain(value):
+        # Twelve digits are no card, and digits alone are nothing else.
+        if (len(value) < _LEAST_CARD and value.isdigit()) or not self.may_contain(value):
             return value, ""
         try:
             found = self._finder.find(value)

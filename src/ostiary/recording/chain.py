@@ -24,11 +24,11 @@ from ostiary.recording.format import (
     HeadsFile,
     RecordingFailed,
     Seal,
-    content,
     genesis,
     signed_message,
 )
 from ostiary.recording.keys import Signer
+from ostiary.recording.writing import content
 
 
 class Fsync(StrEnum):
