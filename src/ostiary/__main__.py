@@ -69,6 +69,7 @@ async def _serving(path: Path, files: int) -> None:
     # Whoever started it may have held them back.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     gateway = await start(config.load(path))
+    process.settle()
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     log.info("serving", version=__version__, open_files=files, **gateway.ports)
     await stop.wait()
