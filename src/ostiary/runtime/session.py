@@ -156,8 +156,8 @@ class SessionDriver:
                 self._carry_out()
         except ProtocolError as error:
             self.stop(Refusal(RefusalKind.PROTOCOL, str(error), "the connection is closed"))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the session with a sentence
-            self.failed(error)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it ends the session with a sentence
+            self.failed(fault)
 
     def failed(self, error: BaseException) -> None:
         """The gateway's own fault ends the session."""

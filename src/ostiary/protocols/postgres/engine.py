@@ -160,8 +160,8 @@ class PostgresEngine:
             assert self._target_framer is not None
             try:
                 frames = self._target_framer.feed(data)
-            except ProtocolError as error:
-                return self._relay.broken(error)
+            except ProtocolError as broken:
+                return self._relay.broken(broken)
             return self._relay.from_target(frames)
         dial = self._dial
         if dial is None:
@@ -169,8 +169,8 @@ class PostgresEngine:
         try:
             effects = dial.receive(data)
             return effects if dial.ready is None else [*effects, *self._begin(dial)]
-        except TargetRefusedError as error:
-            refusal = Refusal(RefusalKind.TARGET, str(error), "check the gateway's configuration of the target")
+        except TargetRefusedError as refused:
+            refusal = Refusal(RefusalKind.TARGET, str(refused), "check the gateway's configuration of the target")
         except ProtocolError as error:
             refusal = Refusal(RefusalKind.PROTOCOL, str(error), "check what answers at its address, then try again")
         return self.refuse(replace(refusal, message=f"login to target {dial.target.name} failed: {refusal.message}"))

@@ -195,16 +195,16 @@ class Requests:
         """
         try:
             action = self._x.judge.statement(text)
-        except UnknownStatementError as error:
-            self.refuse(kind, refuse.coded("26000", str(error)))
+        except UnknownStatementError as unknown:
+            self.refuse(kind, refuse.coded("26000", str(unknown)))
             return None
-        except UnparsableError as error:
-            self.refuse(kind, refuse.coded("42601", f"refused: {error}"))
+        except UnparsableError as unparsable:
+            self.refuse(kind, refuse.coded("42601", f"refused: {unparsable}"))
             return None
         except ValueError as error:
             refusal = Refusal(RefusalKind.POLICY, f"refused: {error}", "nothing of it was run")
-        except Exception as error:  # noqa: BLE001 - a fault in the analysis is this statement's refusal, no more
-            what = f"refused: what this statement does could not be made out ({type(error).__name__})"
+        except Exception as fault:  # noqa: BLE001 - a fault in the analysis is this statement's refusal, no more
+            what = f"refused: what this statement does could not be made out ({type(fault).__name__})"
             refusal = Refusal(RefusalKind.INTERNAL, what, "nothing of it was run; report it as a bug")
         else:
             waits = not self._maskable(kind, action) or self._placing.asks(kind, frame, action, self._next_action)
