@@ -1,9 +1,11 @@
 """What each command prints, where, and with which exit code."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ostiary.cli import output
 from ostiary.credentials import SecretUnavailable
@@ -86,6 +88,7 @@ def test_version_and_schema(desk: Desk) -> None:
     """They need no configuration."""
     assert desk.run("--version", bare=True).out == "1.2.3\n"
     assert desk.run("schema", bare=True).json["title"] == "Ostiary configuration"
+    assert "\ntitle: Ostiary configuration\n" in desk.run("schema", "-o", "yaml", bare=True).out
 
 
 def test_check(desk: Desk) -> None:
@@ -98,11 +101,28 @@ def test_check(desk: Desk) -> None:
     assert wrong.err.startswith(f"{desk.home}/policies/all.cedar:1: not a Cedar policy")
 
 
+def test_checks_for_programs(desk: Desk) -> None:
+    """A list of sentences, empty when all is fine; the exit code is the same, and nothing is said twice."""
+    for command in (["check"], ["policy", "check"]):
+        fine = desk.run(*command, "-o", "json")
+        assert (fine.code, fine.json, fine.err) == (0, [], "")
+    (desk.home / "policies" / "all.cedar").write_text("permit (x);")
+    for command in (["check"], ["policy", "check"]):
+        wrong = desk.run(*command, "-o", "json")
+        (sentence,) = wrong.json
+        assert sentence.startswith(f"{desk.home}/policies/all.cedar:1: not a Cedar policy")
+        assert (wrong.code, wrong.err) == (2, "")
+        assert desk.run(*command, "-o", "yaml").out.startswith("- ")
+
+
 def test_init(desk: Desk, tmp_path: Path) -> None:
     """Makes two files, all or none, and overwrites nothing."""
     place = tmp_path / "new" / "place"
     made = desk.run("init", str(place), bare=True)
     assert (made.code, made.out) == (0, f"made {place}/ostiary.yaml\nmade {place}/policies/start.cedar\n")
+    assert made.err == f"next:  edit {place}/ostiary.yaml, then `ostiary check -c {place}/ostiary.yaml`\n"
+    listed = desk.run("init", str(tmp_path / "other"), "-o", "json", bare=True)
+    assert (listed.json[0], listed.err) == (f"{tmp_path}/other/ostiary.yaml", "")
     (place / "ostiary.yaml").unlink()
     again = desk.run("init", str(place), bare=True)
     assert again.code == 1
@@ -195,8 +215,10 @@ def test_sessions(desk: Desk) -> None:
     kinds = [moment["kind"] for moment in desk.run("sessions", "replay", "5f2c0001", "-o", "json").json]
     assert kinds == [*("started", "lease", "statement", "rows", "diagnostic", "finished", "held", "refused", "ended")]
     many = desk.run("sessions", "show", "5f2c")
-    assert (many.code, "give more of the id" in many.err) == (4, True)
-    assert desk.run("sessions", "replay", "ffff").code == 4
+    assert (many.code, many.err.splitlines()[1]) == (4, "next:  give more of the id")
+    none = desk.run("sessions", "replay", "ffff")
+    assert none.code == 4
+    assert none.err == "error: no recording of a session ffff\nnext:  `ostiary sessions list` shows the ids\n"
 
 
 def test_audit(desk: Desk, tmp_path: Path) -> None:
@@ -397,7 +419,7 @@ def test_a_narrow_terminal_drops_what_matters_least(desk: Desk, monkeypatch: pyt
     """Ids stay whole; `-o json` has everything."""
     desk.record("5f2c000011112222", "github:repo:acme/shop:ref:refs/heads/main")
     heads = {}
-    for width in (80, 200):
+    for width in (60, 80, 200):
         monkeypatch.setattr(output.out, "width", width)
         lines = desk.run("sessions", "list").out.splitlines()
         assert any("5f2c000011112222" in line for line in lines)
@@ -405,6 +427,29 @@ def test_a_narrow_terminal_drops_what_matters_least(desk: Desk, monkeypatch: pyt
     assert "END" in heads[200]
     assert "END" not in heads[80]
     assert "PRINCIPAL" in heads[80]
+    assert heads[60] == ["SESSION", "STARTED", "(UTC)", "PRINCIPAL"]
+
+
+def test_a_column_with_nothing_in_it_goes_first() -> None:
+    """Before one that matters little; where there is room for it, it stays."""
+    for width, heads in ((30, ["WHAT", "LITTLE"]), (80, ["WHAT", "NOTHING", "LITTLE"])):
+        console = Console(file=io.StringIO(), width=width)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(output, "out", console)
+            output.table(("WHAT", "NOTHING", "LITTLE"), [("w" * 10, None, "l" * 12)], "", dropped=("LITTLE",))
+        assert isinstance(console.file, io.StringIO)
+        assert console.file.getvalue().splitlines()[0].split() == heads
+
+
+def test_rows_wider_than_the_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay shows them a column a line, whole, as psql does with its automatic expanded display."""
+    text = "a rather long value of fifty characters, all of it"
+    desk.record("5f2c0001", text)
+    assert "-[ row 1 ]-" not in desk.run("sessions", "replay", "5f2c").out
+    monkeypatch.setattr(output.out, "width", 40)
+    lines = desk.run("sessions", "replay", "5f2c").out.splitlines()
+    assert " -[ row 1 ]-" in lines
+    assert f" {text}  {text}" in lines
 
 
 def test_no_permission(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

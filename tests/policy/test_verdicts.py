@@ -58,6 +58,14 @@ def test_approval_does_not_permit(under: Write) -> None:
     assert ruling.rules == ()
 
 
+def test_a_name_that_is_not_found(under: Write) -> None:
+    """Most of these are slips of the pen: the sentence says what to look at."""
+    reason = decide(under(""), does("read ?.oders")).reason
+    assert reason == (
+        "no policy permits read on orders/?.oders: its schema is not known; check the name, or write it with its schema"
+    )
+
+
 def test_two_groups_on_one_access(under: Write) -> None:
     """Each forbid that fires adds its group."""
     held = '@approval("dba") forbid(principal, action, resource);'

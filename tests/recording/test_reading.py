@@ -224,8 +224,8 @@ def test_prefix_finds_the_only_session(directory: Path, recording: FileRecording
     for prefix, session_id in (("abc1", "abc1"), ("abc", "abc"), ("x", "x")):
         assert find(directory, prefix).name == f"120000-{session_id}.rec"
     for prefix, sentence in (
-        ("ab", "ab is the beginning of abc2, abc1, abc: give more of the id"),
-        ("y", "no recording of a session y: `ostiary sessions list` shows them"),
+        ("ab", "ab is the beginning of abc2, abc1, abc"),
+        ("y", "no recording of a session y"),
         ("../x", "a session id is letters, digits, - and _"),
         ("\x1b[2J", "a session id is letters, digits, - and _"),
         ("", "a session id is letters, digits, - and _"),
@@ -241,7 +241,7 @@ def test_many_candidates_are_counted(directory: Path, recording: FileRecording) 
     """Five are named."""
     for n in range(8):
         record(recording, f"s{n}")
-    with pytest.raises(NoSuchSession, match=r"s7, s6, s5, s4, s3 and 3 more: give more"):
+    with pytest.raises(NoSuchSession, match=r"s7, s6, s5, s4, s3 and 3 more$"):
         find(directory, "s")
 
 

@@ -110,7 +110,7 @@ async def _listen(listener: Listener, host: str, port: int) -> int:
         return await listener.start(host, port)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno in _USUAL else str(error)
-        raise OSError(f"{host}:{port} can't be listened on: {why}") from error
+        raise OSError(f"{host}:{port} can't be listened on: {why}; another address goes into server.listen") from error
 
 
 async def _stop(listener: Listener) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
-from ostiary.cli.output import Exit, err, fail, say
+from ostiary.cli.output import Exit, Output, err, fail, say, structured
 from ostiary.control import Operations
 from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
@@ -61,6 +61,18 @@ def wrong(problems: Sequence[str], what: str) -> NoReturn:
     fail(what, f"mend the {'line' if len(problems) == 1 else f'{len(problems)} lines'} named above", Exit.USAGE)
 
 
+def verdict(problems: Sequence[str], fine: str, bad: str, output: Output) -> None:
+    """What a check found: sentences for people, a list of them for programs. Exit code 2 unless there are none."""
+    if output is not Output.TABLE:
+        structured(problems, output)
+        if problems:
+            raise typer.Exit(Exit.USAGE)
+    elif problems:
+        wrong(problems, bad)
+    else:
+        say(fine)
+
+
 @contextmanager
 def errors() -> Iterator[None]:
     """Errors of the rooms become sentences and exit codes."""
@@ -76,7 +88,7 @@ def errors() -> Iterator[None]:
     except ApprovalError as error:
         fail(str(error), error.hint, Exit.REFUSED)
     except NoSuchSession as error:
-        fail(str(error), code=Exit.NOT_FOUND)
+        fail(str(error), error.hint, Exit.NOT_FOUND)
     except PolicyError as error:
         wrong([str(problem) for problem in error.problems], "the policies can't be used")
     except BrokenPipeError:

@@ -1,6 +1,5 @@
 """`ostiary …`: the commands that belong to no group, and the groups put together."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ostiary.cli import approvals, audit, policy, sessions
-from ostiary.cli.common import ConfigOption, Context, errors, wrong
-from ostiary.cli.output import Output, OutputOption, fail, say, structured, table
+from ostiary.cli.common import ConfigOption, Context, errors, verdict, wrong
+from ostiary.cli.output import Output, OutputOption, err, fail, say, structured, table
 from ostiary.control import Operations
 
 
@@ -77,25 +76,33 @@ def build(hooks: Hooks) -> typer.Typer:
     def serve(config: ConfigOption = None) -> None:
         """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
         path = context.path(config)
-        _checked(hooks, path)
+        problems = hooks.check(path)
+        if problems:
+            wrong(problems, f"{path} can't be used")
         with errors():
             hooks.serve(path)
 
     @app.command()
-    def check(config: ConfigOption = None) -> None:
+    def check(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
         """Validate the configuration and everything it points at."""
         path = context.path(config)
-        _checked(hooks, path)
-        say(f"{path}: fine")
+        verdict(hooks.check(path), f"{path}: fine", f"{path} can't be used", output)
 
     @app.command()
-    def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
+    def init(
+        directory: Annotated[Path, typer.Argument(help="Where to write it.")], output: OutputOption = Output.TABLE
+    ) -> None:
         """Write a commented starter configuration."""
         try:
-            for made in hooks.init(directory):
-                say(f"made {made}")
+            made = hooks.init(directory)
         except OSError as error:
             fail(f"{error.filename or directory}: {error.strerror}", "nothing was written; choose another directory")
+        if output is not Output.TABLE:
+            structured(made, output)
+            return
+        for path in made:
+            say(f"made {path}")
+        say(("next:", "dim"), f"  edit {made[0]}, then `ostiary check -c {made[0]}`", to=err)
 
     @app.command()
     def demo(
@@ -110,17 +117,11 @@ def build(hooks: Hooks) -> typer.Typer:
         raise typer.Exit(code)
 
     @app.command()
-    def schema() -> None:
+    def schema(output: OutputOption = Output.JSON) -> None:
         """Print the JSON Schema of the configuration file."""
-        typer.echo(json.dumps(hooks.schema(), indent=2))
+        structured(hooks.schema(), Output.JSON if output is Output.TABLE else output)
 
     return app
-
-
-def _checked(hooks: Hooks, path: Path) -> None:
-    problems = hooks.check(path)
-    if problems:
-        wrong(problems, f"{path} can't be used")
 
 
 def _version(version: str) -> Callable[[bool], None]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, NoReturn
@@ -20,6 +20,8 @@ from ostiary.core import printable
 
 #: Columns of a table that goes into a pipe or a file: lines are kept whole for `grep` and `awk`.
 _PIPE_WIDTH = 1000
+#: A column that takes several lines is not made narrower than this to keep another one.
+_FOLDED_WIDTH = 20
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -98,15 +100,17 @@ def table(
 ) -> None:
     """A table; `empty` is said when there is nothing in it.
 
-    On a narrow terminal the `dropped` columns go, the first first, then the `folded` ones take several lines.
+    On a narrow terminal columns with nothing in them go, then the `dropped` ones, the first first; what is left of the
+    `folded` ones takes several lines.
     """
     cells = [[printable(text(cell)) for cell in row] for row in rows]
     if not cells:
         err.print(empty)
         return
     widths = {name: max(cell_len(name), *(cell_len(row[at]) for row in cells)) for at, name in enumerate(headings)}
-    going = list(dropped)
-    while going and sum(widths.values()) + 2 * len(widths) > out.width:
+    hollow = [name for at, name in enumerate(headings) if not any(row[at] for row in cells)]
+    going = [*hollow, *(name for name in dropped if name not in hollow)]
+    while going and _least(widths, folded) > out.width:
         del widths[going.pop(0)]
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in widths:
@@ -114,6 +118,13 @@ def table(
     for row in cells:
         shown.add_row(*(Text(cell) for name, cell in zip(headings, row, strict=True) if name in widths))
     out.print(shown)
+
+
+def _least(widths: Mapping[str, int], folded: Sequence[str]) -> int:
+    """Characters a line that a table can still be read in."""
+    return sum(min(width, _FOLDED_WIDTH) if name in folded else width for name, width in widths.items()) + (
+        2 * len(widths)
+    )
 
 
 def text(cell: Any) -> str:

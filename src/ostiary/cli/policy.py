@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ostiary.cli.common import ConfigOption, Context, errors, wrong
+from ostiary.cli.common import ConfigOption, Context, errors, verdict
 from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
 from ostiary.core import Operation, PrincipalKind, Verdict
 from ostiary.policy import Explanation, PolicyError, Rule
@@ -23,13 +23,13 @@ def build(context: Context) -> typer.Typer:
             Path | None, typer.Argument(help="File or directory (default: those of the configuration).")
         ] = None,
         config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
     ) -> None:
         """Validate policies against the schema."""
         with errors():
-            problems = context.operations(config).check_policy(path)
-        if problems:
-            wrong(list(map(str, problems)), "the policies can't be used; a running gateway keeps those it has")
-        say("policies are fine")
+            problems = list(map(str, context.operations(config).check_policy(path)))
+        bad = "the policies can't be used; a running gateway keeps those it has"
+        verdict(problems, "policies are fine", bad, output)
 
     @group.command()
     def explain(

@@ -4,7 +4,7 @@ import time
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ostiary.cli.common import ConfigOption, Context, errors
@@ -51,7 +51,7 @@ def build(context: Context) -> typer.Typer:
             for s in found
         ]
         headings = ("SESSION", "STATE", "STARTED (UTC)", "PRINCIPAL", "TARGET", "COMMANDS", "REFUSED", "END")
-        dropped = ("END", "COMMANDS", "TARGET")
+        dropped = ("END", "COMMANDS", "TARGET", "STATE", "REFUSED")
         table(headings, rows, "no session was recorded", folded=("PRINCIPAL", "END"), dropped=dropped)
 
     @group.command()
@@ -112,6 +112,10 @@ def build(context: Context) -> typer.Typer:
     return group
 
 
+def _cell(value: str | None) -> Text:
+    return Text("NULL", "dim") if value is None else Text(printable(value))
+
+
 def _show(each: Moment) -> None:
     lines = printable_lines(each.text) or ("",)
     say((f"{each.offset:9.3f}s", "dim"), f" {each.kind.value:10} ", (lines[0], _STYLE.get(each.kind, "")))
@@ -120,9 +124,18 @@ def _show(each: Moment) -> None:
     for note in each.notes:
         say(" " * 22, (note, "dim"))
     if each.columns:
-        rows = Table(box=None, header_style="dim")
-        for name in each.columns:
-            rows.add_column(Text(printable(name)), overflow="fold")
-        for row in each.rows:
-            rows.add_row(*(Text("NULL", "dim") if cell is None else Text(printable(cell)) for cell in row))
-        out.print(rows)
+        _show_rows([Text(printable(name)) for name in each.columns], [list(map(_cell, row)) for row in each.rows])
+
+
+def _show_rows(columns: list[Text], rows: list[list[Text]]) -> None:
+    if sum(max(cell.cell_len for cell in column) + 2 for column in zip(columns, *rows, strict=True)) <= out.width:
+        shown = Table(*(Column(name, overflow="fold") for name in columns), box=None, header_style="dim")
+        for row in rows:
+            shown.add_row(*row)
+        out.print(shown)
+        return
+    # Wider than the terminal: a line a column, as psql does with `\x auto`.
+    for number, row in enumerate(rows, 1):
+        say((f" -[ row {number} ]-", "dim"))
+        for name, cell in zip(columns, row, strict=True):
+            out.print(Text.assemble(" ", (name.plain, "dim"), "  ", cell), soft_wrap=True)

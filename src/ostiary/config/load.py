@@ -103,7 +103,10 @@ def _problem(document: Document, found: ErrorDetails) -> Problem:
     place, kind, message = found["loc"], found["type"], found["msg"]
     match kind:
         case "value_error":
-            return document.known(place), message.removeprefix("Value error, ")
+            at, why = document.known(place), message.removeprefix("Value error, ")
+            # What a section says of one of its settings begins with that one's name.
+            setting, colon, rest = why.partition(": ")
+            return ((*at, setting), rest) if colon and (*at, setting) in document.lines else (at, why)
         case "extra_forbidden":
             known = sorted(_settings_at(place[:-1]))
             near = difflib.get_close_matches(str(place[-1]), known, 1)

@@ -1,6 +1,7 @@
 """How the tour is shown: for people line by line, for programs a JSON object a step."""
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -10,7 +11,6 @@ import time
 import psycopg
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from ostiary.core import printable
@@ -95,16 +95,19 @@ def _print_json(number: int, seen: Observed, seconds: float) -> None:
 def _print(number: int, seen: Observed, seconds: float) -> None:
     out = _out()
     out.print(Text.assemble("\n", (f"{number}. {seen.title}", "bold"), (f"  {seconds:.1f} s", "dim")))
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(justify="right", style="dim", min_width=10 if any(who for who, _ in seen.lines) else 2)
-    lines.add_column(overflow="fold")
+    named = any(who for who, _ in seen.lines)
     for who, what in seen.lines:
-        lines.add_row(Text(who), Text(printable(what)))
-    out.print(lines)
+        lead = f"{who:>10}  " if named else "    "
+        text = what.lstrip(" ")
+        lead += " " * (len(what) - len(text))
+        # What does not fit a line goes on below its own beginning.
+        for number, line in enumerate(Text(printable(text)).wrap(out, max(20, out.width - len(lead)))):
+            out.print(Text.assemble((" " * len(lead) if number else lead, "dim"), line), soft_wrap=True)
 
 
 def _out() -> Console:
-    return Console(highlight=False, emoji=False)
+    """Lines in a pipe or a file stay whole."""
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000)
 
 
 def _stay(stage: Stage) -> None:
@@ -143,7 +146,7 @@ def _stay(stage: Stage) -> None:
         "ostiary sessions replay SESSION",
         "ostiary audit verify",
         "ostiary policy explain --target orders --principal local:shop-api \\",
-        '    --group service/shop-api --sql "DELETE FROM orders"',
+        '    --group service/shop-api --sql "DELETE FROM public.orders"',
     ):
         # As it is, without a line break of ours: it is there to be pasted.
         out.print(Text(f"  {line}"), soft_wrap=True)

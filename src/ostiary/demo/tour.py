@@ -37,8 +37,9 @@ class Observed:
     lines: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, who: str, what: object) -> None:
-        """A line: which side, and what it saw."""
-        self.lines.append((who, str(what)))
+        """Which side, and what it saw, line by line."""
+        first, *more = str(what).splitlines() or [""]
+        self.lines += [(who, first), *(("", line) for line in more)]
 
     def expect(self, held: bool, what: str) -> None:
         """Raises StepFailed."""
@@ -144,7 +145,7 @@ def held(stage: Stage) -> Observed:
     seen.say("program", "DROP TABLE orders_old")
     for notice in notices[:1]:
         seen.say("gateway", notice)
-    seen.say("itself", " ".join(own.stderr.split()))
+    seen.say("itself", own.stderr.strip())
     seen.say("dba", f"ostiary approvals approve {code}  →  {approved.stdout.strip()}")
     seen.say("program", done.get("answer"))
     refused = own.returncode != 0 and waiting
@@ -193,7 +194,7 @@ def tampered(stage: Stage) -> Observed:
 
     def verify() -> tuple[int, str]:
         done = cli(stage.gateway, "audit", "verify")
-        return done.returncode, " ".join(done.stdout.replace(f"{stage.gateway.home}/", "").split())
+        return done.returncode, done.stdout.replace(f"{stage.gateway.home}/", "").strip()
 
     before = verify()
     listed = json.loads(cli(stage.gateway, "sessions", "list", "-o", "json").stdout)
@@ -205,9 +206,9 @@ def tampered(stage: Stage) -> Observed:
     finally:
         victim.write_bytes(original)
     seen.facts = {"before": before, "after": after, "changed": victim.name}
-    seen.say("auditor", f"ostiary audit verify  →  {before[1]}")
+    seen.say("auditor", f"ostiary audit verify\n{before[1]}")
     seen.say("intruder", f"changes one byte of {victim.name}")
-    seen.say("auditor", f"ostiary audit verify  →  {after[1]}")
+    seen.say("auditor", f"ostiary audit verify\n{after[1]}")
     seen.expect(before[0] == 0 and after[0] == 5, "the change was not found")
     return seen
 

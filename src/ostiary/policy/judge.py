@@ -241,6 +241,8 @@ def _found(
         sentence = f"no policy permits {action} on {_shown(resource)}"
         if permits:
             sentence += f': a permit of "{action}" must name it'
+        elif f"/{naming.UNRESOLVED}." in resource:
+            sentence += ": its schema is not known; check the name, or write it with its schema"
         return Finding(action, resource, Verdict.DENY, permits, forbids, sentence, estimates)
     return Finding(action, resource, Verdict.HOLD if held else Verdict.ALLOW, permits, forbids, "", estimates)
 

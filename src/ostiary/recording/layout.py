@@ -21,7 +21,11 @@ _CANDIDATES: Final = 5
 
 
 class NoSuchSession(LookupError):  # noqa: N818 - reads as what happened
-    """No recording, or more than one, has that id; the message says which."""
+    """No recording, or more than one, has that id; the message says which, `hint` the next step."""
+
+    def __init__(self, message: str, hint: str = "`ostiary sessions list` shows the ids") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def file_of(session_id: str, started: float) -> Path:
@@ -60,7 +64,7 @@ def heads_logs(directory: Path) -> list[Path]:
 def find(directory: Path, prefix: str) -> Path:
     """The recording whose id is `prefix`, or the only one whose id begins with it. Raises NoSuchSession."""
     if _PREFIX.fullmatch(prefix) is None:
-        raise NoSuchSession("a session id is letters, digits, - and _: `ostiary sessions list` shows them")
+        raise NoSuchSession("a session id is letters, digits, - and _")
     matches: list[Path] = []
     for path in recordings(directory):
         session_id = session_of(path)
@@ -72,11 +76,11 @@ def find(directory: Path, prefix: str) -> Path:
         case [path]:
             return path
         case []:
-            raise NoSuchSession(f"no recording of a session {prefix}: `ostiary sessions list` shows them")
+            raise NoSuchSession(f"no recording of a session {prefix}")
         case _:
             some = ", ".join(session_of(path) for path in matches[:_CANDIDATES])
             more = f" and {len(matches) - _CANDIDATES} more" if len(matches) > _CANDIDATES else ""
-            raise NoSuchSession(f"{prefix} is the beginning of {some}{more}: give more of the id")
+            raise NoSuchSession(f"{prefix} is the beginning of {some}{more}", "give more of the id")
 
 
 def _folders(parent: Path, digits: int) -> list[Path]:

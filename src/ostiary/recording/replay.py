@@ -100,12 +100,18 @@ def _moment(offset: float, entry: Entry) -> Moment | None:
             return Moment(offset, kind, it.action_id, "", _cuts(entry), it.columns, it.rows)
         case ActionFinished() as it:
             masked = tuple(f"{column} masked by {what}" for column, what in it.masked.items())
-            return Moment(offset, MomentKind.FINISHED, it.action_id, it.tag, (it.status, f"{it.rows} rows", *masked))
+            return Moment(
+                offset, MomentKind.FINISHED, it.action_id, it.tag, (it.status, _counted(it.rows, "row"), *masked)
+            )
         case SessionEnded() as it:
-            notes = (f"credential: {it.credential}", f"{it.actions} commands, {it.refused} refused")
+            notes = (f"credential: {it.credential}", f"{_counted(it.actions, 'command')}, {it.refused} refused")
             return Moment(offset, MomentKind.ENDED, None, it.reason, notes)
         case _:
             return None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _all(names: tuple[str, ...]) -> str:
