@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from typer import Typer
 from typer.testing import CliRunner
 
 from ostiary import config
@@ -126,12 +127,17 @@ class Desk:
         if self.serve_error is not None:
             raise self.serve_error
 
+    @property
+    def app(self) -> Typer:
+        """The command line."""
+        hooks = Hooks(self.operations, self._check, self._serve, starter.write, self.demo, config.schema, "1.2.3")
+        return build(hooks)
+
     def run(self, *arguments: str, env: Mapping[str, str] | None = None, bare: bool = False) -> Done:
         """A command; `-c` is added unless `bare`."""
-        hooks = Hooks(self.operations, self._check, self._serve, starter.write, self.demo, config.schema, "1.2.3")
         typed: Sequence[str] = arguments if bare else (*arguments, "-c", str(self.config))
         environment = {"OSTIARY_TOKEN": None, "OSTIARY_CONFIG": None, "TERM": "dumb", **(env or {})}
-        done = CliRunner().invoke(build(hooks), list(typed), env=environment, prog_name="ostiary")
+        done = CliRunner().invoke(self.app, list(typed), env=environment, prog_name="ostiary")
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Done(done.exit_code, done.stdout, done.stderr)

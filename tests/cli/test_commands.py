@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from ostiary.cli import output
 from ostiary.credentials import SecretUnavailable
@@ -492,6 +494,22 @@ def test_a_configuration_out_of_reach(desk: Desk, monkeypatch: pytest.MonkeyPatc
     done = desk.run("sessions", "list", "-c", "/proc/1/root/x/ostiary.yaml", bare=True)
     assert done.code == 2
     assert done.err.startswith("/proc/1/root/x/ostiary.yaml: can't be read: ")
+
+
+def test_every_command_speaks_to_programs(desk: Desk) -> None:
+    """`-o json` and `-o yaml`, but for the two that run until they are stopped."""
+    silent, seen = set(), 0
+    groups = [get_group(desk.app)]
+    while groups:
+        for name, command in groups.pop().commands.items():
+            if isinstance(command, TyperGroup):
+                groups.append(command)
+                continue
+            seen += 1
+            if not any("-o" in option.opts for option in command.params):
+                silent.add(name)
+    assert silent == {"serve", "demo"}
+    assert seen > len(silent)
 
 
 def test_short_help(desk: Desk) -> None:
