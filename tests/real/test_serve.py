@@ -401,12 +401,13 @@ def _limits(pid: int) -> list[str]:
 
 
 def test_a_port_in_use_is_a_sentence(served: Served, tmp_path: Path) -> None:
-    """No traceback: the address, the reason; exit code 1."""
+    """No traceback: the address, the reason, the next step; exit code 1."""
     other = Served(tmp_path / "home", served.server, DATABASE, served.issuer)
     other.config.write_text(other.config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{served.port}"))
     done = other.cli("serve")
     assert done.returncode == 1
-    assert done.stderr == f"error: 127.0.0.1:{served.port} can't be listened on: Address already in use\n"
+    why = "Address already in use; another address goes into server.listen"
+    assert done.stderr == f"error: 127.0.0.1:{served.port} can't be listened on: {why}\n"
 
 
 def test_it_does_not_start_with_what_check_finds_wrong(served: Served, tmp_path: Path) -> None:
