@@ -69,6 +69,12 @@ class Shape:
     outputs: tuple[frozenset[str] | None, ...] | None = None
     #: The same for each bind parameter: the columns it may be compared with or stored in.
     inputs: tuple[frozenset[str] | None, ...] | None = None
+    #: For each column of the result, the columns whose values this very command puts there; one for all columns where
+    #: it is not the same for every result.
+    stored: tuple[frozenset[str], ...] = ()
+    #: Objects beside those above whose values its errors may tell of: what refers to a row it changes, what an
+    #: earlier command left to be checked. `None`: any of the target's.
+    checks: tuple[str, ...] | None = ()
 
 
 @frozen

@@ -117,7 +117,11 @@ class Book:
                 # Its owner spoke of this very column, perhaps to say more of a view's column than its sources tell.
                 return _Carries(exact, _NOTHING, nothing_else=True)
             direct = classes.touching(column.object)
-            return _Carries(direct, classes.of_all(column.origins), nothing_else=bool(direct))
+            stored = _NOTHING
+            if shape.stored:
+                one_each = len(shape.stored) == len(columns)
+                stored = shape.stored[index] if one_each else frozenset().union(*shape.stored)
+            return _Carries(direct, classes.of_all((*column.origins, *stored)), nothing_else=bool(direct))
         names = shape.outputs[index] if shape.outputs is not None and len(shape.outputs) == len(columns) else None
         if names is not None:
             by_name = [classes.touching(name) for name in names]
@@ -132,7 +136,8 @@ class Book:
         """Masking classes of whatever a command touches."""
         known = self._touched.get(shape)
         if known is None:
-            known = self.reached(shape.sources) | self.classes.of_all(access.object for access in shape.accesses)
+            known = self.reached(shape.sources) | self.reached(shape.checks)
+            known |= self.classes.of_all(access.object for access in shape.accesses)
             known &= self.masking
             if len(self._touched) >= MAX_SHAPES:
                 del self._touched[next(iter(self._touched))]

@@ -29,6 +29,9 @@ def _insert(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 
 def _update(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    if node.relation.relname == "pg_settings" and node.relation.schemaname in ("", "pg_catalog"):
+        # A rule of it calls set_config: any setting may get any value.
+        walk.unknown("set_config()")
     _change(walk, Operation.UPDATE, node, scope, node.from_clause)
 
 

@@ -48,7 +48,7 @@ class _Item:
 def _items(source: Source, hidden: set[str], names_of: NamesOf) -> list[_Item]:
     match source:
         case Table():
-            shadowed = source.schema is None and source.relation in hidden
+            shadowed = source.schema is None and source.relation in hidden and not source.changed
             names = None if shadowed else names_of(source.schema, source.relation)
             if names is None or len(source.columns) > len(names):
                 return [_Item(source.alias, visible=source.visible)]

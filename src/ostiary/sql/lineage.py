@@ -7,7 +7,7 @@ clear is None; names that a level of the query can't place are never looked for 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 #: A column's name (None: it has one that only the server knows) and what it depends on (None: cannot be told).
@@ -50,6 +50,10 @@ class Table:
     columns: tuple[str, ...] = ()
     #: Shown by a bare `*`; false for OLD and NEW.
     visible: bool = True
+    #: What a statement changes: never a CTE, whatever their names.
+    changed: bool = False
+    #: As it will be: what the statement stores is in it.
+    written: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,14 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """What a change puts in its relation: the query's columns in those named, or (None) in the server's order."""
+
+    columns: tuple[str, ...] | None
+    values: "Query"
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A SELECT, a VALUES list, a set operation, or the RETURNING of a change."""
 
@@ -117,6 +129,13 @@ class Query:
     #: Only of statements with parameters: where these stand, and the subqueries that give no value.
     meetings: tuple[Meeting, ...] = ()
     inner: "tuple[Query, ...]" = ()
+    #: Of a change that returns something, in the order in which one may use what another stored.
+    stores: tuple[Store, ...] = ()
+
+    @property
+    def stores_anything(self) -> bool:
+        """A change that returns what it stores, or one in a CTE."""
+        return bool(self.stores) or any(cte.query is not None and cte.query.stores_anything for cte in self.ctes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +148,21 @@ class _Item:
     #: Of a function without known columns: what any of them depends on.
     any: frozenset[str] | None = None
     visible: bool = True
+    written: bool = False
 
 
 _Level: TypeAlias = tuple[_Item, ...]
 
 
 def trace(
-    query: Query, columns_of: ColumnsOf
+    query: Query, columns_of: ColumnsOf, everything: frozenset[str] = frozenset(), *, stored: bool = True
 ) -> tuple[tuple[frozenset[str] | None, ...] | None, dict[int, frozenset[str] | None]]:
     """What each column of the result depends on, None when their number is not known; what each parameter meets.
 
     `columns_of(schema, relation)` gives a relation's columns in order. Parameters are by their place among all.
+    `everything`: what may be stored where that can't be told. Without `stored`, what a change stores is not counted.
     """
-    tracing = _Trace(columns_of)
+    tracing = _Trace(columns_of, everything, stored=stored)
     try:
         found = tracing.query(query, {}, ())
     except RecursionError:
@@ -167,8 +188,10 @@ def _renamed(columns: Columns, names: tuple[str, ...]) -> Columns:
 
 
 class _Trace:
-    def __init__(self, columns_of: ColumnsOf) -> None:
+    def __init__(self, columns_of: ColumnsOf, everything: frozenset[str], *, stored: bool) -> None:
         self._columns_of = columns_of
+        self._everything = everything
+        self._stored = stored
         self.met: dict[int, frozenset[str] | None] = {}
 
     def query(self, query: Query, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> Columns:
@@ -189,6 +212,8 @@ class _Trace:
         for source in query.sources:
             # LATERAL or not: what stands to the left may be seen.
             level += self._source(source, ctes, (level, *outer))
+        for store in query.stores if self._stored else ():
+            level = self._store(store, level, ctes, outer)
         self._meet(query, ctes, (level, *outer))
         found: list[Traced] = []
         for output in query.outputs:
@@ -200,6 +225,31 @@ class _Trace:
                 return None
             found += spread
         return found
+
+    def _store(self, store: Store, level: _Level, ctes: Mapping[str, Columns], outer: tuple[_Level, ...]) -> _Level:
+        """The level with what is stored in the changed relation's columns."""
+        values = self.query(store.values, ctes, (level, *outer))
+        names = store.columns
+        everywhere: frozenset[str] = frozenset()
+        into: dict[str | int, frozenset[str]] = {}
+        if values is None or (names is not None and len(names) != len(values)):
+            everywhere = self._everything
+        else:
+            for place, (_, depends) in enumerate(values):
+                key = place if names is None else names[place]
+                into[key] = into.get(key, frozenset()) | (self._everything if depends is None else depends)
+        return tuple(
+            item
+            if not item.written or item.columns is None
+            else replace(
+                item,
+                columns=[
+                    (name, _union([depends, everywhere, into.get(place if names is None else name or "", frozenset())]))
+                    for place, (name, depends) in enumerate(item.columns)
+                ],
+            )
+            for item in level
+        )
 
     def _meet(self, query: Query, ctes: Mapping[str, Columns], levels: tuple[_Level, ...]) -> None:
         for meeting in query.meetings:
@@ -233,13 +283,14 @@ class _Trace:
             case Table():
                 schema = source.schema if source.alias == source.relation else None
                 told: Columns | frozenset[str]
-                if source.schema is None and source.relation in ctes:
+                if source.schema is None and source.relation in ctes and not source.changed:
                     told = ctes[source.relation]
                 else:
                     told = self._columns_of(source.schema, source.relation)
                 if isinstance(told, frozenset):
                     return (_Item(source.alias, schema, None, told, source.visible),)
-                return (_Item(source.alias, schema, _renamed(told, source.columns), visible=source.visible),)
+                columns = _renamed(told, source.columns)
+                return (_Item(source.alias, schema, columns, visible=source.visible, written=source.written),)
             case Derived():
                 columns = self.query(source.query, ctes, outer)
                 return (_Item(source.alias, None, _renamed(columns, source.columns)),)
@@ -288,6 +339,7 @@ class _Trace:
             return None if spread is None else _union([depends for _, depends in spread])
         # What a function without known columns may have put in its way on an inner level.
         passed: list[frozenset[str] | None] = []
+        unplaced = False
         for level in levels:
             items = [item for item in level if _named(item, path[:-1])]
             found = [d for item in items for name, d in item.columns or () if name == path[-1]]
@@ -296,13 +348,14 @@ class _Trace:
             if any(item.columns is not None and any(name is None for name, _ in item.columns) for item in items):
                 return None
             passed += [item.any for item in items if item.columns is None]
-            rows = [item for item in level if len(path) == 1 and item.alias == path[0]]
-            if rows:
-                # The name of a source is its whole row.
-                return _union([*map(_whole, rows), *passed])
             if path[-1] in _SYSTEM and items:
                 return _union(passed)
-        return _union(passed) if passed else None
+            # The name of a source is its whole row, unless a level further out has such a column; so is what looks
+            # like a column that the source does not have: `c.to_json` is `to_json(c)`.
+            rows = [*items] if len(path) > 1 else [item for item in level if item.alias == path[0]]
+            passed += map(_whole, rows)
+            unplaced |= len(path) > 1 and any(item.columns is not None for item in rows)
+        return _union(passed) if passed and not unplaced else None
 
     @staticmethod
     def _spread(qualifier: tuple[str, ...], levels: tuple[_Level, ...]) -> Columns:

@@ -30,6 +30,7 @@ _PLAIN: Final = frozenset(
     )
 )
 _DYNAMIC: Final = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
+_CURSORS: Final = frozenset({"PLpgSQL_stmt_open", "PLpgSQL_stmt_fetch"})
 _ENDS: Final = frozenset({"PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"})
 _EQUALS: Final = frozenset({postgast.pg_query_pb2.Token.Value("COLON_EQUALS"), 61})
 
@@ -51,8 +52,8 @@ def block(walk: "Walk", body: str) -> None:
             walk.ends_transaction()
         if kind in _DYNAMIC:
             walk.opaque("EXECUTE")
-        if kind == "PLpgSQL_stmt_open":
-            # What it is named is a value, and whoever fetches from that name gets its rows.
+        if kind in _CURSORS:
+            # What it is named is a value: whoever fetches from that name gets its rows, or another's.
             walk.other(Operation.UNKNOWN, "session", "cursor")
         if kind.startswith("PLpgSQL_stmt_") and kind not in _PLAIN:
             walk.unknown(kind)

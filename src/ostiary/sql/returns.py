@@ -1,12 +1,12 @@
 """From a statement's tree to the `lineage.Query` of the rows it returns."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypedDict
 
 from google.protobuf.message import Message
 
-from ostiary.sql.lineage import Computed, Cte, Derived, Expression, Join, Meeting, Output, Query, Source, Table
+from ostiary.sql.lineage import Computed, Cte, Derived, Expression, Join, Meeting, Output, Query, Source, Store, Table
 from ostiary.sql.nodes import children, enum, kind_of, string_of, strings_of, unwrap
 
 _NAMED_BY_KIND: Final = {
@@ -80,12 +80,13 @@ class _Bones:
         listed = node.returning_clause.exprs
         if not listed and not self._ordinals:
             return Query()
-        target = _table(node.relation)
+        target = replace(_table(node.relation), changed=True, written=True)
         renamed = {enum(o, "option"): o.value for o in map(unwrap, node.returning_clause.options) if o is not None}
         aside = tuple(
-            Table(target.schema, target.relation, renamed.get(option, name), visible=False)
+            replace(target, alias=renamed.get(option, name), columns=(), visible=False, written=name != "old")
             for option, name in (("RETURNING_OPTION_OLD", "old"), ("RETURNING_OPTION_NEW", "new"), ("", "excluded"))
         )
+        stores = tuple(self._stores(node)) if listed else ()
         met = _Met()
         if self._ordinals:
             for item in listed:
@@ -106,7 +107,33 @@ class _Bones:
             case _:
                 sources = (target,)
                 self._insert(node, target, met)
-        return Query(self._ctes(node), (*sources, *aside), self._outputs(listed), **met.fields())
+        return Query(self._ctes(node), (*sources, *aside), self._outputs(listed), stores=stores, **met.fields())
+
+    def _stores(self, node: Message) -> Iterator[Store]:
+        """What a change puts in its relation."""
+        match node.DESCRIPTOR.name:
+            case "InsertStmt":
+                select = unwrap(node.select_stmt)
+                if select is not None:
+                    names = tuple(item.name for item in map(unwrap, node.cols) if item is not None)
+                    yield Store(names or None, self._select(select))
+                yield from self._set(node.on_conflict_clause.target_list)
+            case "UpdateStmt":
+                yield from self._set(node.target_list)
+            case "MergeStmt":
+                for clause in map(unwrap, node.merge_when_clauses):
+                    if clause is None:
+                        continue
+                    if enum(clause, "command_type") == "CMD_INSERT":
+                        names = tuple(item.name for item in map(unwrap, clause.target_list) if item is not None)
+                        yield Store(names or None, Query(rows=(tuple(map(self._expression, clause.values)),)))
+                    else:
+                        yield from self._set(clause.target_list)
+
+    def _set(self, items: Iterable[Message]) -> Iterator[Store]:
+        for item in map(unwrap, items):
+            if item is not None:
+                yield Store((item.name,), Query(rows=((self._expression(item.val),),)))
 
     # ------------------------------------------------------------ parameters
 
@@ -278,6 +305,10 @@ class _Bones:
                 references[path] = None
                 return
             case "FuncCall" if not whole and strings_of(inner.funcname) in (["count"], ["pg_catalog", "count"]):
+                return
+            case "FuncCall" if strings_of(inner.funcname) == ["pg_catalog", "system_user"]:
+                # Before PostgreSQL 16 the word is no keyword: a column may have it for its name.
+                references[_NOWHERE] = None
                 return
             case "SubLink":
                 if not whole and enum(inner, "sub_link_type") == "EXISTS_SUBLINK":

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from ostiary.core import Operation
 from ostiary.sql.definitions import Handler
 from ostiary.sql.model import CloseCursor, Deallocate, Setting
-from ostiary.sql.nodes import SESSION, constant, enum, kind_of
+from ostiary.sql.nodes import SESSION, constant, enum, unwrap
 
 if TYPE_CHECKING:
     from ostiary.sql.walk import Walk
@@ -22,11 +22,19 @@ def set_config(walk: "Walk", node: Message) -> None:
     walk.sensitive = True
     name = constant(node.args[0]) if node.args else None
     value = node.args[1] if len(node.args) > 1 else None
-    if name is None or value is None or kind_of(value) not in ("A_Const", "ParamRef", "TypeCast"):
+    if name is None or value is None or not _plain(value):
         # A computed name may be any setting's; a computed value may carry data that SHOW gives back.
         walk.unknown("set_config()")
         return
     _setting(walk, name, constant(value) or "")
+
+
+def _plain(value: Message) -> bool:
+    """A constant or a parameter, through casts."""
+    inner = unwrap(value)
+    while inner is not None and inner.DESCRIPTOR.name == "TypeCast":
+        inner = unwrap(inner.arg)
+    return inner is not None and inner.DESCRIPTOR.name in ("A_Const", "ParamRef")
 
 
 def _set(walk: "Walk", node: Message, scope: frozenset[str]) -> None:

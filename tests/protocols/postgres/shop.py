@@ -26,7 +26,7 @@ RELATIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("public", "delete", "r", ("update", "select")),
     ("public", "odd.name", "r", ("a.b",)),
 )
-SYSTEM = ("pg_class", "pg_stats", "pg_proc", "pg_stat_activity", "pg_authid")
+SYSTEM = ("pg_class", "pg_stats", "pg_settings", "pg_proc", "pg_stat_activity", "pg_authid")
 
 
 def oid(relation: str) -> int:

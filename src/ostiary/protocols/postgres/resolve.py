@@ -5,7 +5,7 @@ for itself and for the relations in its query.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
@@ -17,6 +17,7 @@ TEMPORARY = "pg_temp"
 _THROUGH = frozenset({Operation.READ, Operation.INSERT, Operation.UPDATE, Operation.DELETE})
 
 
+_NONE: Final[frozenset[str]] = frozenset()
 _Columns: TypeAlias = tuple[frozenset[str] | None, ...]
 
 
@@ -187,13 +188,39 @@ class Resolver:
         """What each column of the result depends on, and what each parameter meets."""
         if statement.returns is None:
             return None, None
-        outputs, met = trace(statement.returns, self._columns)
+        outputs, met = trace(statement.returns, self._columns, frozenset(self.sources(statement) or ()))
         inputs: list[frozenset[str] | None] = [None] * max(statement.parameters, default=0)
         for number in set(statement.parameters):
             meets = [met.get(place) for place, at in enumerate(statement.parameters) if at == number]
             if number > 0 and None not in meets:
                 inputs[number - 1] = frozenset().union(*(columns for columns in meets if columns is not None))
         return outputs, tuple(inputs)
+
+    def stored(self, statement: Statement) -> tuple[frozenset[str], ...]:
+        """For each column of the result, the columns whose values the statement itself puts there."""
+        query = statement.returns
+        if query is None or not query.stores_anything:
+            return ()
+        everything = frozenset(self.sources(statement) or ())
+        outputs, _ = trace(query, self._columns, everything)
+        before, _ = trace(query, self._columns, everything, stored=False)
+        if outputs is None or before is None:
+            return (everything,)
+        return tuple((now or everything) - (was or _NONE) for now, was in zip(outputs, before, strict=True))
+
+    def checks(self, statement: Statement) -> set[str] | None:
+        """Relations whose rows a failure may show although the statement does not name them."""
+        if any(touch.name.name == "session/transaction" for touch in statement.touches if touch.kind == "other"):
+            # Constraints and holdable cursors of earlier statements are checked, and run, when a transaction ends.
+            return None
+        return {
+            self._prefix + name
+            for touch in statement.touches
+            if touch.operation in _CHANGING and touch.kind == "relation"
+            for oid in self._catalog.find(touch.name.schema, touch.name.name)
+            for by in self._catalog.cascade(oid)
+            if (name := self._catalog.name(by)) is not None
+        }
 
     def copied(self, statement: Statement) -> Sequence[Stored | None] | None:
         """Columns of what a COPY copies, None for computed ones; None altogether when it can't be told which they are.

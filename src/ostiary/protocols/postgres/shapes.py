@@ -1,6 +1,6 @@
 """Resolved statements to the one `core.Shape` of their text."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,6 +111,10 @@ def shape_of(
     }
     told = None if sources is None else tuple(sorted(sources))
     inputs = inputs if len(expanded) == 1 else None
+    put = [resolver.stored(statement) for statement in expanded]
+    stored = put[-1] if alone else tuple(_together(put))
+    checked = [resolver.checks(statement) for statement in expanded]
+    checks = None if None in checked else tuple(sorted(set().union(*(names for names in checked if names))))
     # Beside others, what an earlier one may have changed makes the columns another's.
     clear = sources is not None and not changes and not leaves
     copies = tuple(
@@ -120,7 +124,7 @@ def shape_of(
     effects = [effect for s, _ in parts for effect in s.effects]
     ends = any(s.ends_transaction for s in expanded)
     if not (copies or makes or effects or ends):
-        return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs)
+        return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs, stored, checks)
     closes = frozenset(effect.name for effect in effects if isinstance(effect, CloseCursor))
     declares = frozenset(effect.name for effect in effects if isinstance(effect, DeclareCursor))
     fetches = frozenset(effect.name for effect in effects if isinstance(effect, FetchCursor))
@@ -136,6 +140,8 @@ def shape_of(
         told,
         outputs,
         inputs,
+        stored,
+        checks,
         copies=copies,
         makes=makes,
         placed=makes and creation is not None,
@@ -145,6 +151,13 @@ def shape_of(
         declares=sure,
         closes=closes,
     )
+
+
+def _together(put: Sequence[tuple[frozenset[str], ...]]) -> Iterator[frozenset[str]]:
+    """One for all columns of all results."""
+    every: frozenset[str] = frozenset().union(*(columns for each in put for columns in each))
+    if every:
+        yield every
 
 
 def _places(statements: Sequence[Statement], resolver: Resolver, creation: str | None) -> list[str | None]:

@@ -1,0 +1,143 @@
+"""Classified values on roundabout ways to a client, through the whole product: none is shown.
+
+Each attack shows its canary when it is sent to the server itself.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.real.drivers.wire import SYNC, WireClient, bind, execute, parse, query
+from tests.real.gateway import Gateway
+from tests.real.served import serving
+from tests.real.servers import PostgresServer
+
+pytestmark = pytest.mark.timeout(120)
+
+CANARY = b"canary"
+SCHEMA = """
+DROP SCHEMA IF EXISTS leaks CASCADE; CREATE SCHEMA leaks; SET search_path = leaks;
+CREATE TABLE people (id int PRIMARY KEY, email text UNIQUE, plan text);
+CREATE TABLE places (id int PRIMARY KEY, town text);
+CREATE TABLE stays (id int PRIMARY KEY, email text,
+  place int NOT NULL REFERENCES places ON DELETE SET NULL ON UPDATE CASCADE CHECK (place < 50));
+CREATE TABLE letters (id int PRIMARY KEY, receiver text REFERENCES people (email) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO people VALUES (1, 'CANARY one', 'x'); INSERT INTO places VALUES (1, 'Turin'), (2, 'Rome');
+INSERT INTO stays VALUES (1, 'canary two', 2);
+GRANT USAGE ON SCHEMA leaks TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA leaks TO PUBLIC;
+"""
+LOW = "(SELECT lower(email) FROM leaks.people LIMIT 1)"
+LATE = f"INSERT INTO leaks.letters VALUES (1, {LOW})"
+HELD = "DECLARE c CURSOR WITH HOLD FOR SELECT lower(email)::int FROM leaks.people"
+INSERTED = f"INSERT INTO leaks.places SELECT 3, {LOW} RETURNING town"
+UPDATED = f"UPDATE leaks.places SET town = {LOW} WHERE id = 1 RETURNING town"
+
+
+def run(sql: str) -> bytes:
+    """Through the extended protocol."""
+    return parse(sql) + bind() + execute() + SYNC
+
+
+#: name → messages, each up to a ReadyForQuery; all in a transaction.
+ATTACKS: dict[str, list[bytes]] = {
+    "a constraint checked by COMMIT": [query(LATE), query("COMMIT")],
+    "a constraint checked by COMMIT, extended": [run(LATE), run("COMMIT")],
+    "a constraint checked by COMMIT in a text": [query(LATE), query("SELECT 1; COMMIT; SELECT 2")],
+    "a constraint checked by COMMIT AND CHAIN": [query(LATE), query("COMMIT AND CHAIN")],
+    "a constraint checked by SET CONSTRAINTS": [query(LATE), query("SET CONSTRAINTS ALL IMMEDIATE")],
+    "a constraint checked in a block": [query(LATE), query("DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$")],
+    "a holdable cursor run by COMMIT": [query(HELD), query("COMMIT")],
+    "a row that refers to the deleted one": [query("DELETE FROM leaks.places WHERE id = 2")],
+    "a row that refers to the changed one": [query("UPDATE leaks.places SET id = 60 WHERE id = 2")],
+    "INSERT RETURNING": [query(INSERTED)],
+    "INSERT RETURNING, extended": [run(INSERTED)],
+    "INSERT RETURNING beside another": [query(f"{INSERTED}; SELECT 1")],
+    "INSERT RETURNING, prepared": [query(f"PREPARE leak AS {INSERTED}"), query("EXECUTE leak")],
+    "INSERT RETURNING in WITH": [query(f"WITH w AS ({INSERTED}) SELECT town FROM w")],
+    "INSERT RETURNING, copied": [query(f"COPY ({INSERTED}) TO STDOUT")],
+    "UPDATE RETURNING": [query(UPDATED)],
+    "UPDATE RETURNING of a CTE's name": [
+        query("WITH people AS (SELECT 'x' AS email) UPDATE leaks.people SET plan = 'y' RETURNING lower(email)"),
+    ],
+    "ON CONFLICT RETURNING": [
+        query(
+            f"INSERT INTO leaks.places VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET town = {LOW} RETURNING town",
+        )
+    ],
+    "a function in the place of a column": [
+        query("SELECT (SELECT c.to_json FROM leaks.people c LIMIT 1) FROM (SELECT 1 AS to_json) c"),
+    ],
+    "a column in the place of a row": [
+        query(f"SELECT (SELECT z FROM leaks.places z LIMIT 1) FROM (SELECT {LOW} AS z) o"),
+    ],
+    "a word that was no keyword": [query(f'SELECT system_user FROM (SELECT {LOW} AS "system_user") x')],
+}
+NEWER = {
+    "MERGE RETURNING": [
+        query(
+            "MERGE INTO leaks.places o USING leaks.people p ON p.id = o.id"
+            " WHEN MATCHED THEN UPDATE SET town = lower(p.email) RETURNING o.town"
+        )
+    ],
+    "NEW": [query(f"{UPDATED[: UPDATED.index('RETURNING')]} RETURNING new.town, old.town")],
+}
+
+
+@pytest.fixture(scope="module")
+def server(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """Tables with canaries in their classified columns."""
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
+        yield postgres
+        connection.execute("DROP SCHEMA leaks CASCADE")
+
+
+@pytest.fixture(scope="module")
+def through(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The whole product, everything permitted."""
+    assert server.password is not None
+    classified = [("leaks.people.email", "secret"), ("leaks.stays.email", "secret")]
+    target = (server.host, server.port, "postgres")
+    home = tmp_path_factory.mktemp("gateway")
+    with serving(home, target, server.superuser, server.password, classified) as running:
+        yield running
+
+
+def answers(client: WireClient, steps: list[bytes]) -> bytes:
+    """Everything that is said to the steps, one after another, in a transaction that is not kept."""
+    said: list[bytes] = []
+    for step in (query("BEGIN"), *steps, query("ROLLBACK")):
+        client.send(step)
+        said += client.until(b"Z")
+    return b"".join(said).lower()
+
+
+@pytest.mark.parametrize("name", [*ATTACKS, *NEWER])
+def test_nothing_is_shown(server: PostgresServer, through: Gateway, name: str) -> None:
+    """What the server would show is masked."""
+    if name in NEWER and server.version < 18:
+        pytest.skip("syntax of PostgreSQL 18")
+    steps = (ATTACKS | NEWER)[name]
+    with WireClient(server.host, server.port) as direct:
+        direct.login("auth_password", server.password.reveal_text(), "postgres")
+        owned = server.version >= 16 and name == "a word that was no keyword"
+        assert owned or CANARY in answers(direct, steps)
+    with WireClient(through.host, through.port) as client:
+        client.login("anyone", through.token, "orders")
+        assert CANARY not in answers(client, steps)
+
+
+def test_what_a_change_returns_else_is_shown(through: Gateway) -> None:
+    """Columns that got nothing classified are as they are."""
+    with WireClient(through.host, through.port) as client:
+        client.login("anyone", through.token, "orders")
+        said = answers(
+            client,
+            [
+                query(f"INSERT INTO leaks.places SELECT 4711, {LOW} RETURNING id"),
+                query("INSERT INTO leaks.places VALUES (9, 'Genoa') RETURNING town"),
+                query("UPDATE leaks.people SET email = 'x' WHERE id = 1 RETURNING plan || 'ned'"),
+            ],
+        )
+    assert all(part in said for part in (b"4711", b"genoa", b"xned"))
