@@ -37,9 +37,9 @@ $(DEV): pyproject.toml | $(PY)
 	@touch $@ $(DEMO)
 
 # What every command and every row passes. The Python beside the compiled modules stays the source and passes the same
-# tests. mypyc keeps one type a name: `except` clauses of one function bind different names, and what msgspec decodes or
-# an uncompiled class inherits from stays uncompiled. ROWS have C types beside them (.pxd), for Cython.
-NATIVE := $(addprefix src/ostiary/,gate/gate.py policy/cedar.py runtime/session.py wire/contract.py \
+# tests. What mypyc does not bear: a coroutine that is cancelled; one name for the exceptions of several `except`
+# clauses; a class that msgspec decodes, or that an uncompiled one inherits from. ROWS have C types beside them (.pxd).
+NATIVE := $(addprefix src/ostiary/,gate/records.py gate/refusals.py policy/cedar.py runtime/session.py wire/contract.py \
   $(addprefix core/,$(addsuffix .py,principal result ruling target)) \
   $(addprefix masking/,$(addsuffix .py,classes masking plan transforms)) \
   $(addprefix recording/,$(addsuffix .py,chain recorder writing)) \

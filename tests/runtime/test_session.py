@@ -11,6 +11,7 @@ import pytest
 from ostiary.core import Permit, Proof, Refusal, RefusalKind, Secret, Target
 from ostiary.gate.gate import Gate
 from ostiary.runtime import session as session_module
+from ostiary.runtime import waits
 from ostiary.runtime.leg import Leg
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.session import Interrupts, SessionDriver
@@ -29,7 +30,7 @@ from ostiary.wire.contract import (
     Side,
     StartTls,
 )
-from tests.gate.fakes import World
+from tests.gate.fakes import PRINCIPAL, World
 
 PROOF = Proof(Secret("a.b.c"), "orders", "127.0.0.1:9", encrypted=False, loopback=True)
 BOOM = RuntimeError("boom")
@@ -193,7 +194,7 @@ async def test_a_task_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         del target, leg
         raise BOOM
 
-    monkeypatch.setattr(session_module, "dial", dial)
+    monkeypatch.setattr(waits, "dial", dial)
     scene = Scene(lambda event: admits(event, lambda e: [Connect()] if isinstance(e, Admitted) else [])).connect()
     scene.sends(b"token")
     await scene.over()
@@ -219,7 +220,7 @@ async def test_a_target_whose_tls_is_unfinished(monkeypatch: pytest.MonkeyPatch)
             case _:
                 return admits(event)
 
-    monkeypatch.setattr(session_module, "dial", dial)
+    monkeypatch.setattr(waits, "dial", dial)
     scene = Scene(script).connect()
     scene.sends(b"token")
     await scene.engine.saw[Connected].wait()
@@ -238,7 +239,7 @@ async def test_a_target_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -
         del where
         leg.connection_made(target)
 
-    monkeypatch.setattr(session_module, "dial", dial)
+    monkeypatch.setattr(waits, "dial", dial)
     monkeypatch.setattr(session_module, "LOGIN_SECONDS", 0)
     scene = Scene(lambda event: admits(event, lambda e: [Connect()] if isinstance(e, Admitted) else [])).connect()
     scene.sends(b"token")
@@ -327,3 +328,18 @@ async def test_no_room_for_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.written == f"{RefusalKind.CAPACITY}: the gateway has as many sessions as it takes".encode()
     assert client.closed == "closed"
     assert not listener.sessions
+
+
+async def test_a_timer_that_comes_early_comes_again() -> None:
+    """The event loop's clock is not the gate's: a session ends with its token whichever runs ahead."""
+    scene = Scene(admits).connect()
+    scene.world.time = PRINCIPAL.session_until - 0.001
+    scene.sends(b"token")
+    async with asyncio.timeout(5):
+        # The handshake's, the session's, and the one that came again.
+        while len(scene.driver._timers) < 3:
+            await asyncio.sleep(0)
+    assert not scene.client.closed
+    scene.world.time = PRINCIPAL.session_until
+    await scene.over()
+    assert b"token has ended" in scene.client.written

@@ -24,8 +24,6 @@ from ostiary.core import (
     Action,
     ActionFinished,
     ActionHeld,
-    ActionRefused,
-    IntentRecorded,
     Lease,
     LeaseIssued,
     Outcome,
@@ -37,17 +35,14 @@ from ostiary.core import (
     RefusalKind,
     Result,
     ResultKind,
-    RowsSeen,
     Ruling,
     SessionEnded,
-    SessionStarted,
     Shape,
     Stage,
     Target,
-    ValueKind,
     Verdict,
 )
-from ostiary.gate import refusals
+from ostiary.gate import records, refusals
 from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker, Rights
 
 #: Seconds that identity, credentials and approvals may take before their silence is a refusal.
@@ -86,7 +81,7 @@ class Gate:
                 ruling = ports.policy.authorize_connect(principal, target, proof.source)
                 session_id = self._session_ids()
                 recorder = ports.recording.open(session_id)
-                recorder.write(_started(session_id, principal, target, proof, ruling))
+                recorder.write(records.started(session_id, principal, target, proof, ruling))
                 if ruling.verdict is not Verdict.ALLOW:
                     # A hold before there is a connection has nobody to wait in front of; it is refused.
                     raise Refused(refusals.denied(ruling, f"connect to {target.name}"))
@@ -279,19 +274,9 @@ class GateSession:
         self, action_id: int, action: Action, ruling: Ruling, approval_id: str, approved_by: tuple[str, ...]
     ) -> Permit:
         masking = self._ports.masking
-        self._recorder.write(
-            IntentRecorded(
-                action_id,
-                masking.text(self.target, action.text),
-                action.shape.summary,
-                masking.parameters(self.target, action) if action.parameters else (),
-                _accesses(action),
-                ruling.verdict.value,
-                ruling.rules,
-                approval_id,
-                approved_by,
-            )
-        )
+        text = masking.text(self.target, action.text)
+        parameters = masking.parameters(self.target, action) if action.parameters else ()
+        self._recorder.write(records.intent(action_id, action, text, parameters, ruling, approval_id, approved_by))
         self._actions += 1
         self._running[action_id] = _Running(action, None)
         return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
@@ -301,17 +286,7 @@ class GateSession:
         self._refused += 1
         try:
             text = self._ports.masking.text(self.target, action.text)
-            self._recorder.later(
-                ActionRefused(
-                    action_id,
-                    text,
-                    action.shape.summary,
-                    _accesses(action),
-                    refusal.kind.value,
-                    refusal.message,
-                    refusal.rules,
-                )
-            )
+            self._recorder.later(records.refused(action_id, action, text, refusal))
         except Exception:  # noqa: BLE001 - refusing must not depend on the recorder; nothing ran
             return refusal
         return refusal
@@ -339,9 +314,7 @@ class GateSession:
         take = len(result.rows) if full else min(len(result.rows), SAMPLE_ROWS - running.sampled)
         if take <= 0:
             return
-        cells = [_readable(result, index, take, full) for index in range(len(result.columns))]
-        rows = tuple(zip(*cells, strict=True)) if cells else ((),) * take
-        seen = RowsSeen(action_id, tuple(c.name for c in result.columns), rows, result.kind.value)
+        seen = records.seen(action_id, result, take, None if full else SAMPLE_CELL)
         if result.kind is ResultKind.ROWS:
             running.sampled += take
         if full:
@@ -397,38 +370,5 @@ def _close_refused(recorder: Recorder, refusal: Refusal) -> None:
     recorder.close("refused")
 
 
-# ---------------------------------------------------------------- records
-
-
-def _started(session_id: str, principal: Principal, target: Target, proof: Proof, ruling: Ruling) -> SessionStarted:
-    return SessionStarted(
-        session_id,
-        principal.id,
-        principal.kind.value,
-        principal.issuer,
-        principal.subject,
-        tuple(sorted(principal.groups)),
-        principal.claims,
-        principal.proof_id,
-        target.name,
-        target.protocol,
-        proof.source,
-        ruling.rules,
-    )
-
-
-def _accesses(action: Action) -> tuple[str, ...]:
-    return tuple(f"{access.operation.value} {access.object}" for access in action.shape.accesses)
-
-
 def _no_action() -> Action:
     return Action(Shape((), "outside any command", sources=None), "")
-
-
-def _readable(result: Result, index: int, take: int, full: bool) -> list[str | None]:
-    column = result.columns[index]
-    bound = None if full else SAMPLE_CELL
-    cells = result.rows.column(index)[:take]
-    if column.kind is ValueKind.OPAQUE and column.binary:
-        return [None if cell is None else "\\x" + cell[:bound].hex() for cell in cells]
-    return [None if cell is None else cell[:bound].decode("utf-8", "replace") for cell in cells]

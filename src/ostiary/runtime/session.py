@@ -12,15 +12,14 @@ from typing import Any, assert_never
 
 import structlog
 
-from ostiary.core import Permit, Proof, Refusal, RefusalKind
+from ostiary.core import Permit, Refusal, RefusalKind
 from ostiary.gate.gate import Gate, GateSession, Hold
-from ostiary.gate.ports import Refused
-from ostiary.runtime.dial import dial, dial_aside, target_context
+from ostiary.runtime import waits
+from ostiary.runtime.dial import target_context
 from ostiary.runtime.leg import Leg
 from ostiary.runtime.tls import TlsPump
 from ostiary.wire.contract import (
     Admitted,
-    AsideDone,
     Ask,
     Authenticate,
     Close,
@@ -32,13 +31,11 @@ from ostiary.wire.contract import (
     Event,
     Forward,
     ForwardAside,
-    Held,
     Interrupt,
     Interrupted,
     Observe,
     ProtocolError,
     Register,
-    Rejected,
     Release,
     Released,
     Reply,
@@ -57,8 +54,7 @@ _Rare = Authenticate | Connect | StartTls | Weighed | Withdraw | ForwardAside | 
 
 #: Seconds a client has from its first byte to a valid token.
 HANDSHAKE_SECONDS = 20.0
-#: Seconds to open the transport to a target, and then those the target has until the session may begin.
-CONNECT_SECONDS = 10.0
+#: Seconds a target has, once it is connected to, until the session may begin.
 LOGIN_SECONDS = 10.0
 
 
@@ -112,7 +108,10 @@ class SessionDriver:
         self._to_client: list[bytes] = []
         self._running = False
         self._closing = False
-        self._reason = "the client went away"
+        #: Why it ended.
+        self.reason = "the client went away"
+        #: Which legs are read.
+        self._reads_client = self._reads_target = True
         #: Each takes a bounded time, and gives back what it got when the session is over by then.
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
@@ -214,12 +213,17 @@ class SessionDriver:
         """Back-pressure, end to end: read a side only while the engine wants it and the other side drains."""
         if self._engine is None or self._closing:
             return
-        if self._client is not None:
-            blocked = self._target is not None and self._target.congested
-            self._client.read(self._engine.wants(Side.CLIENT) and not blocked)
-        if self._target is not None:
-            blocked = self._client is not None and self._client.congested
-            self._target.read(self._engine.wants(Side.TARGET) and not blocked)
+        client, target = self._client, self._target
+        if client is not None:
+            wanted = self._engine.wants(Side.CLIENT) and not (target is not None and target.congested)
+            if wanted is not self._reads_client:
+                self._reads_client = wanted
+                client.read(wanted)
+        if target is not None:
+            wanted = self._engine.wants(Side.TARGET) and not (client is not None and client.congested)
+            if wanted is not self._reads_target:
+                self._reads_target = wanted
+                target.read(wanted)
 
     # ------------------------------------------------------------ effects out
 
@@ -252,19 +256,19 @@ class SessionDriver:
     def _rare(self, effect: _Rare) -> None:
         match effect:
             case Authenticate(proof):
-                self._spawn(self._authenticate(proof))
+                self._spawn(waits.authenticate(self, self._gate, proof))
             case Connect():
-                self._spawn(self._connect())
+                self._spawn(waits.connect(self, self._admitted().target))
             case StartTls(side, early):
                 self._write()
                 self._start_tls(side, early)
             case ForwardAside(permit, data, starttls):
                 self._check(permit)
-                self._spawn(self._aside(data, starttls))
+                self._spawn(waits.aside(self, self._admitted().target, data, starttls))
             case Weighed(action_id, rows):
                 hold = self._weighing.pop(action_id, None)
                 if hold is not None:
-                    self._holds[action_id] = self._spawn(self._hold(hold.weighing(rows)))
+                    self._holds[action_id] = self._spawn(waits.hold(self, self._admitted(), hold.weighing(rows)))
             case Withdraw(action_id, reason):
                 self._withdraw(action_id, reason)
             case Register(key):
@@ -350,32 +354,17 @@ class SessionDriver:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failed(error)
 
-    async def _authenticate(self, proof: Proof) -> None:
-        try:
-            session = await self._gate.connect(proof)
-        except Refused as refused:
-            # A recording begins when somebody is known: until then this line is the only trace.
-            log.warning("no session", source=proof.source, target=proof.target[:64], why=refused.refusal.message)
-            self.event(Rejected(refused.refusal))
-            return
+    def admitted(self, session: GateSession) -> bool:
+        """The gate lets the session in; False when it is over by now."""
         if self._closing:
-            await session.end(self._reason)
-            return
+            return False
         self._session = session
-        left = max(session.principal.session_until - self._gate.now(), 0.0)
-        self._timers.append(self._loop.call_later(min(left, 86400.0), self._expire))
+        self._watch(session)
         self.event(Admitted(session.permit, session.target, session.lease))
+        return True
 
-    async def _connect(self) -> None:
-        target = self._admitted().target
-        leg = Leg(self, Side.TARGET)
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await dial(target, leg)
-        except (OSError, TimeoutError) as error:
-            why = f"target {target.name} could not be reached ({type(error).__name__})"
-            self.event(Rejected(Refusal(RefusalKind.TARGET, why, "check that it is up, then try again")))
-            return
+    def connected(self, leg: Leg) -> None:
+        """The transport to the target is up."""
         self._target = leg
         if self._closing:
             leg.abort()
@@ -383,17 +372,10 @@ class SessionDriver:
         self._timers.append(self._loop.call_later(LOGIN_SECONDS, self._login_overdue))
         self.event(Connected())
 
-    async def _aside(self, data: bytes, starttls: tuple[bytes, bytes]) -> None:
-        await dial_aside(self._admitted().target, data, starttls)
-        self.event(AsideDone())
-
-    async def _hold(self, hold: Hold) -> None:
-        def tell(notice: str) -> None:
-            self.event(Held(hold.action_id, notice))
-
-        answer = await self._admitted().hold(hold, tell)
-        self._holds.pop(hold.action_id, None)
-        self.event(Ruled(hold.action_id, answer))
+    def ruled(self, action_id: int, answer: Permit | Refusal) -> None:
+        """Nobody is waited for any more."""
+        self._holds.pop(action_id, None)
+        self.event(Ruled(action_id, answer))
 
     # ------------------------------------------------------------ the end
 
@@ -406,9 +388,20 @@ class SessionDriver:
             why = f"target {self._admitted().target.name} did not finish the login within {LOGIN_SECONDS:g} s"
             self.stop(Refusal(RefusalKind.TARGET, why, "check what answers at its address, then try again"))
 
+    def _watch(self, session: GateSession) -> None:
+        """Look again when the session's time is over: a timer may come early, and knows no more than a day."""
+        left = session.principal.session_until - self._gate.now()
+        self._timers.append(self._loop.call_later(min(max(left, 0.01), 86400.0), self._expire))
+
     def _expire(self) -> None:
-        if self._session is not None and (refusal := self._session.expired()) is not None:
+        session = self._session
+        if session is None or self._closing:
+            return
+        refusal = session.expired()
+        if refusal is not None:
             self.stop(refusal)
+        else:
+            self._watch(session)
 
     def _finish(self, reason: str) -> None:
         """The one way out of a session.
@@ -418,8 +411,8 @@ class SessionDriver:
         if self._closing:
             return
         self._closing = True
-        self._reason = reason
-        self._ending = self._loop.create_task(self._end(reason))
+        self.reason = reason
+        self._ending = self._loop.create_task(waits.end(self, self._session, reason, self._tasks))
         self._ending.add_done_callback(self._over)
         for timer in self._timers:
             timer.cancel()
@@ -434,23 +427,15 @@ class SessionDriver:
         if self._target is not None:
             self._target.close(b"".join(self._to_target))
 
-    async def _end(self, reason: str) -> None:
-        try:
-            if self._session is not None:
-                await self._session.end(reason)
-        finally:
-            self._abort()
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-
     def _over(self, ending: asyncio.Task[None]) -> None:
         if not ending.cancelled() and (error := ending.exception()) is not None:
             log.error("session_end_failed", session=self._session_id, exc_info=error)
-        self._abort()
+        self.abort()
         self._ended(self)
         self.finished.set()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close both legs now."""
         for leg in (self._client, self._target):
             if leg is not None:
                 leg.abort()
