@@ -252,3 +252,19 @@ def test_no_page_is_a_stub() -> None:
     """Every page of docs/ says something."""
     for page in PAGES:
         assert len(text_of(page).split()) > 40, ids(page)
+
+
+def test_every_event_of_the_log_is_explained() -> None:
+    """What the gateway logs is in the table of docs/operations.md, and the table has nothing else."""
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src/ostiary").rglob("*.py"))
+    logged = set(re.findall(r"\blog\.(?:info|warning|error|exception)\(\s*\"([^\"]+)\"", source))
+    table = re.search(r"^\| `event` .*?\n\n", text_of(ROOT / "docs/operations.md"), re.MULTILINE | re.DOTALL)
+    assert table
+    rows = [row.split("|")[1] for row in table[0].splitlines()[2:] if row]
+    told = {
+        name.removesuffix("…") if name.endswith("…") else f"{name}$" for row in rows for name in _INLINE.findall(row)
+    }
+    for event in logged:
+        assert any(f"{event}$".startswith(name) for name in told), event
+    for name in told:
+        assert any(f"{event}$".startswith(name) for event in logged), name
