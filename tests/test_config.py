@@ -9,11 +9,13 @@ import yaml
 from pydantic import TypeAdapter
 
 from ostiary import config
+from ostiary.app.operations import operations_of
 from ostiary.config.document import MAX_FILE, MAX_VALUES
 from ostiary.control import starter
-from ostiary.core import RecordingLevel, Secret, TlsMode
+from ostiary.core import Operation, RecordingLevel, Secret, TlsMode
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
 from ostiary.masking import Detector, Transform
+from ostiary.policy import check
 
 #: One setting a line, so that a line is a place.
 GOOD = """\
@@ -154,10 +156,16 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_starter_is_right(tmp_path: Path) -> None:
-    """What `ostiary init` writes can be read."""
+    """What `ostiary init` writes can be read, and its policies let psql look up tables."""
     made = starter.write(tmp_path / "new")
     assert [path.name for path in made] == ["ostiary.yaml", "start.cedar"]
-    assert config.load(made[0]).policies == made[1].parent
+    settings = config.load(made[0])
+    assert settings.policies == made[1].parent
+    assert check(settings.policies, frozenset(settings.approvals)) == ()
+    operations = operations_of(settings)
+    who = operations.principal("github:job", ["repo/acme/shop"])
+    looks_up = operations.explain_access(who, settings.targets[0], Operation.READ, "pg_catalog.pg_class")
+    assert looks_up.ruling.rules == ("catalog",)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,15 @@ permit (
   resource in Object::"orders/public"
 );
 
+// psql's \\d and drivers look up types and tables.
+@id("catalog")
+permit (
+  principal in Group::"repo/acme/shop",
+  action == Action::"read",
+  resource
+)
+when { resource in [Object::"orders/pg_catalog", Object::"orders/information_schema"] };
+
 @id("no-unbounded-delete")
 forbid (principal, action == Action::"delete", resource)
 unless { context.has_where };
