@@ -5,6 +5,7 @@ no such column, compares a column with itself (`id = id`, `id = id + 0`), asks a
 has one OR branch that does not limit. What only values or data decide (`name LIKE '%'`, `id > -1`) counts as limiting.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,13 @@ from ostiary.sql.nodes import children, enum, kind_of, string_of, strings_of, un
 
 _SYSTEM: Final = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax"})
 _COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*"})
+_PAIRS: Final = (
+    ("=", "<>"), ("same", "distinct"), ("null", "not null"), ("it", "not it"), ("IN =", "IN <>"),
+    ("IS_TRUE", "IS_NOT_TRUE"), ("IS_FALSE", "IS_NOT_FALSE"), ("IS_UNKNOWN", "IS_NOT_UNKNOWN"),
+    ("LIKE ~~", "LIKE !~~"), ("ILIKE ~~*", "ILIKE !~~*"), ("SIMILAR ~", "SIMILAR !~"), ("~", "!~"), ("~*", "!~*"),
+    ("BETWEEN BETWEEN", "NOT_BETWEEN NOT BETWEEN"),
+)  # fmt: skip
+_OPPOSITE: Final = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _BOOLEAN: Final = frozenset({"BoolExpr", "NullTest", "BooleanTest", "CaseExpr"})
 #: May be: `coalesce(id, 0) IS NOT NULL` holds for every row.
 _NEVER_NULL: Final = frozenset({"CoalesceExpr", "RowExpr", "A_ArrayExpr", "CaseExpr"})
@@ -46,7 +54,9 @@ def limits(clause: Message, row: Row, *, negated: bool = False) -> bool:
             if kind == "NOT_EXPR":
                 return limits(node.args[0], row, negated=not negated)
             verdicts = [limits(arg, row, negated=negated) for arg in node.args]
-            return any(verdicts) if (kind == "AND_EXPR") is not negated else all(verdicts)
+            if (kind == "AND_EXPR") is not negated:
+                return any(verdicts)
+            return all(verdicts) and not _complementary(node.args)
         case "A_Expr":
             return _compares(node, row)
         case "NullTest":
@@ -74,16 +84,58 @@ def limits(clause: Message, row: Row, *, negated: bool = False) -> bool:
             return _column(node, row)
 
 
+def _complementary(args: Iterable[Message]) -> bool:
+    """`a = 1 OR a <> 1`, `a IS NULL OR a IS NOT NULL`: by form, one of them holds."""
+    found: set[tuple[frozenset[tuple[str, ...]], str]] = set()
+    for arg in args:
+        columns, form = frozenset(_columns_of(arg)), _form(arg, negated=False)
+        if (columns, _OPPOSITE.get(form, "")) in found:
+            return True
+        found.add((columns, form))
+    return False
+
+
+def _form(node: Message, *, negated: bool) -> str:
+    """How a condition compares: "=", "in", "is null" …; "" for any other."""
+    inner = unwrap(node)
+    form = ""
+    if inner is not None:
+        match inner.DESCRIPTOR.name:
+            case "BoolExpr" if enum(inner, "boolop") == "NOT_EXPR":
+                return _form(inner.args[0], negated=not negated)
+            case "A_Expr":
+                kind = enum(inner, "kind").removeprefix("AEXPR_")
+                name = strings_of(inner.name)[-1]
+                form = {"OP": name, "NOT_DISTINCT": "same", "DISTINCT": "distinct"}.get(kind, f"{kind} {name}")
+            case "NullTest":
+                form = "null" if enum(inner, "nulltesttype") == "IS_NULL" else "not null"
+            case "BooleanTest":
+                form = enum(inner, "booltesttype")
+            case "ColumnRef":
+                form = "it"
+            case _:
+                pass
+    return _OPPOSITE.get(form, "") if negated else form
+
+
 def _compares(node: Message, row: Row) -> bool:
     left, right = unwrap(node.lexpr), unwrap(node.rexpr)
     sides = [side for side in (left, right) if side is not None]
     if any(_is_boolean(side) for side in sides):
         return False
     if left is not None and right is not None:
-        mine, other = _columns(left), _columns(right)
+        mine, other = (_columns(side) if not _is_scalar(side) else set() for side in (left, right))
         if mine and {path[-1:] for path in mine} == {path[-1:] for path in other} and _same(mine, other, row):
             return False
     return any(_column(side, row) for side in sides)
+
+
+def _is_scalar(node: Message) -> bool:
+    """One value of other rows."""
+    if node.DESCRIPTOR.name != "SubLink" or enum(node, "sub_link_type") != "EXPR_SUBLINK":
+        return False
+    select = unwrap(node.subselect)
+    return select is not None and bool(select.from_clause)
 
 
 def _same(left: set[tuple[str, ...]], right: set[tuple[str, ...]], row: Row) -> bool:
@@ -107,23 +159,72 @@ def _is_boolean(node: Message) -> bool:
 
 
 def _selects(node: Message, row: Row) -> bool:
-    inside = Row(row.relation, row.name, alone=False, twins=row.twins, variables=row.variables)
     select = unwrap(node.subselect)
+    if select is None:
+        return False
+    inside = Row(row.relation, row.name, alone=False, twins=row.twins, variables=row.variables)
     if node.HasField("testexpr") and _column(node.testexpr, row):
-        return select is None or not _everything_of(select, row)
-    return select is not None and _column(select, inside)
+        return not _everything_of(select, _lasts(_columns(node.testexpr)), row)
+    if enum(node, "sub_link_type") == "EXISTS_SUBLINK" and not select.values_lists and not select.HasField("larg"):
+        return _correlates(select, row)
+    return _column(select, inside)
 
 
-def _everything_of(select: Message, row: Row) -> bool:
-    """`SELECT id FROM t` with nothing more to it, of the relation that is changed."""
-    given = {field.name for field, value in select.ListFields() if field.message_type is not None}
-    sources = [unwrap(item) for item in getattr(select, "from_clause", ())]
-    return given == {"target_list", "from_clause"} and any(
-        source is not None and getattr(source, "relname", "") == row.relation for source in sources
-    )
+def _correlates(select: Message, row: Row) -> bool:
+    """Is there a condition on the row in it, other than that it is itself?"""
+    waiting = [source for source in map(unwrap, select.from_clause) if source is not None]
+    conditions = [select.where_clause, select.having_clause]
+    twins = set(row.twins)
+    while waiting:
+        source = waiting.pop()
+        match source.DESCRIPTOR.name:
+            case "RangeVar":
+                if source.relname == row.relation:
+                    twins.add(source.alias.aliasname or source.relname)
+            case "JoinExpr":
+                waiting += (side for side in map(unwrap, (source.larg, source.rarg)) if side is not None)
+                conditions.append(source.quals)
+            case _ if _column(source, row):
+                return True
+            case _:
+                pass
+    # Where there is nothing else, a column without a table's name is the row's.
+    alone = not select.from_clause and row.alone
+    inside = Row(row.relation, row.name, alone=alone, twins=frozenset(twins), variables=row.variables)
+    return any(limits(condition, inside) for condition in conditions)
+
+
+def _everything_of(select: Message, names: set[str], row: Row) -> bool:
+    """It gives the named columns of every row of the relation that is changed, or of the row itself."""
+    if select.HasField("larg"):
+        both = [_everything_of(side, names, row) for side in (select.larg, select.rarg)]
+        return any(both) if enum(select, "op") == "SETOP_UNION" else all(both)
+    if select.HasField("having_clause") or select.HasField("limit_count"):
+        return False
+    sources = [source for source in map(unwrap, select.from_clause) if source is not None]
+    selected = {path for item in (*select.target_list, *select.values_lists) for path in _columns_of(item)}
+    if not names <= _lasts(selected) and "" not in _lasts(selected):
+        return False
+    if not sources:
+        return all(len(path) == 1 or path[-2] == row.name for path in selected)
+    if any(source.DESCRIPTOR.name != "RangeVar" or source.relname != row.relation for source in sources):
+        return False
+    its = Row(row.relation, sources[0].alias.aliasname or row.relation, alone=len(sources) == 1)
+    return not (select.HasField("where_clause") and limits(select.where_clause, its))
+
+
+def _columns_of(node: Message) -> set[tuple[str, ...]]:
+    inner = unwrap(node)
+    return set() if inner is None else _columns(inner)
+
+
+def _lasts(paths: set[tuple[str, ...]]) -> set[str]:
+    return {path[-1] for path in paths}
 
 
 def _columns(node: Message) -> set[tuple[str, ...]]:
+    if node.DESCRIPTOR.name == "Node":
+        return _columns_of(node)
     if node.DESCRIPTOR.name == "ColumnRef":
         return {tuple(string_of(field) for field in node.fields)}
     return {path for child in children(node) for path in _columns(child)}

@@ -32,7 +32,12 @@ _PLAIN: Final = frozenset(
 _DYNAMIC: Final = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
 _CURSORS: Final = frozenset({"PLpgSQL_stmt_open", "PLpgSQL_stmt_fetch"})
 _ENDS: Final = frozenset({"PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"})
-_EQUALS: Final = frozenset({postgast.pg_query_pb2.Token.Value("COLON_EQUALS"), 61})
+_TOKEN: Final = postgast.pg_query_pb2.Token.Value
+_EQUALS: Final = frozenset({_TOKEN("COLON_EQUALS"), 61})
+_GIVES: Final = _EQUALS | {_TOKEN("DEFAULT")}
+#: What may stand behind the name of a cursor: its query is no default.
+_CURSOR: Final = frozenset({_TOKEN("CURSOR"), _TOKEN("SCROLL"), _TOKEN("NO")})
+_DECLARE, _BEGIN, _SEMICOLON = _TOKEN("DECLARE"), _TOKEN("BEGIN_P"), 59
 
 
 def block(walk: "Walk", body: str) -> None:
@@ -60,10 +65,40 @@ def block(walk: "Walk", body: str) -> None:
         if kind == "PLpgSQL_expr":
             for text in _texts(str(value["query"]), value.get("parseMode", -1)):
                 guarded(text)
-                for node in parse(text):
-                    inner = unwrap(node)
-                    if inner is not None:
-                        walk.absorb(walk.nested(names, walk.blocks + 1).statement(inner))
+                _judge(walk, text, names)
+    for default in _defaults(body):
+        _judge(walk, f"SELECT {default}", names)
+
+
+def _judge(walk: "Walk", text: str, names: frozenset[str]) -> None:
+    for node in parse(text):
+        inner = unwrap(node)
+        if inner is not None:
+            walk.absorb(walk.nested(names, walk.blocks + 1).statement(inner))
+
+
+def _defaults(body: str) -> Iterator[str]:
+    """Expressions of declarations: `name type := expression;`. The JSON leaves out those of records."""
+    raw = body.encode()
+    declaring, depth = False, 0
+    #: Of the declaration: how many tokens it has so far, the second of them, where its expression begins.
+    count, second, begins = 0, 0, -1
+    for token in postgast.scan(body).tokens:
+        kind = token.token
+        if not declaring or (count == 0 and kind in (_DECLARE, _BEGIN)):
+            declaring, count = kind == _DECLARE, 0
+            continue
+        depth += (kind in (40, 91)) - (kind in (41, 93))
+        if kind == _SEMICOLON and depth == 0:
+            if begins >= 0:
+                yield raw[begins : token.start].decode()
+            count, begins = 0, -1
+            continue
+        count += 1
+        if count == 2:
+            second = kind
+        if begins < 0 and depth == 0 and kind in _GIVES and second not in _CURSOR:
+            begins = token.end
 
 
 def _nodes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
