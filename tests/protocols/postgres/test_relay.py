@@ -381,6 +381,35 @@ def test_a_held_bind_is_weighed_with_its_values() -> None:
         book.up(bind(values=(b"7",), formats=b"\0\1\0\1"), execute(), SYNC)
 
 
+def test_a_bind_that_cannot_be_weighed_fails_once() -> None:
+    """The target's own words for the Bind; what follows is skipped up to the client's Sync, as the server does."""
+    text = "DELETE FROM orders WHERE id = $1"
+    with Playbook() as book:
+        book.client(parse(text), SYNC)
+        book.allow()
+        book.up(parse(text), SYNC)
+        book.target(PARSED, ready())
+        book.down(PARSED, ready())
+        book.client(bind(values=(b"7",)), execute(), SYNC)
+        asked = book.asks()
+        book.take(book.relay.weigh(asked.action_id))
+        own = "ostiary estimate"
+        book.up(
+            parse("EXPLAIN (FORMAT JSON) " + text, own),
+            bind(own, own, values=(b"7",)),
+            execute(own),
+            close("P", own),
+            close("S", own),
+            SYNC,
+        )
+        book.target(failure("42501"))
+        assert book.effect(Withdraw).action_id == asked.action_id
+        book.up(SYNC)
+        book.down(failure("42501"))
+        book.target(ready(), ready())
+        book.down(ready())
+
+
 # ---------------------------------------------------------------- cancelling what runs
 
 

@@ -425,6 +425,7 @@ class Replies:
                 x.fail(running, "not run: an earlier message of the pipeline failed")
             if dropped.expect is Expect.PARSE and x.statements.get(dropped.name) is dropped.prepared:
                 del x.statements[dropped.name]
-        if not x.slots:
+        if not x.slots or x.slots[0].expect is Expect.OWN_SYNC:
+            # The client's own Sync is yet to come.
             x.skipping = True
             x.withdraw("an earlier message of the pipeline failed")

@@ -171,8 +171,8 @@ class Requests:
     def _read_catalog(self, kind: int) -> None:
         x = self._x
         query = x.judge.catalog_query.encode() + b"\0"
-        if kind == ord("B") and "" in x.statements:
-            # A simple query would destroy the unnamed statement, which the Bind may want.
+        if kind in b"PB" and "" in x.statements:
+            # A simple query would destroy the unnamed statement, which a Bind may want.
             inside(x, query, x.judge.learn, on_behalf=False)
             return
         x.forward(x.permit, message(b"Q", query), Slot(Expect.OWN_QUERY, answer=x.judge.learn))
