@@ -3,6 +3,7 @@
 Each attack shows its canary when it is sent to the server itself.
 """
 
+import subprocess
 from collections.abc import Iterator
 
 import psycopg
@@ -141,3 +142,15 @@ def test_what_a_change_returns_else_is_shown(through: Gateway) -> None:
             ],
         )
     assert all(part in said for part in (b"4711", b"genoa", b"xned"))
+
+
+def test_a_dump_has_all_but_the_canaries(server: PostgresServer, through: Gateway) -> None:
+    """What pg_dump asks of the catalogue is answered."""
+    where = ("-h", through.host, "-p", str(through.port), "-U", "anyone", "-n", "leaks", "-d", "orders")
+    environment = {"PGPASSWORD": through.token, "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run([str(server.bin / "pg_dump"), *where], env=environment, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stdout.lower()
+    assert b"turin" in said
+    assert b"create table leaks.stays" in said
+    assert CANARY not in said

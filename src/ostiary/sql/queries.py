@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation
 from ostiary.sql.definitions import Handler
-from ostiary.sql.nodes import unwrap
+from ostiary.sql.nodes import constant, enum, kind_of, strings_of, unwrap
 
 if TYPE_CHECKING:
     from ostiary.sql.walk import Walk
@@ -25,7 +25,21 @@ def _select(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         if clause is not None:
             named = {item.relname for item in map(unwrap, clause.locked_rels) if item is not None}
             _lock_rows(walk, node.from_clause, named, scope)
+    known, walk.known = walk.known, _known(node)
     walk.descend(node, scope, ("with_clause", "into_clause", "locking_clause"))
+    walk.known = known
+
+
+def _known(select: Message) -> dict[tuple[str, ...], str]:
+    """The column that a condition with nothing else in it says to be a constant."""
+    where = unwrap(select.where_clause)
+    if where is None or where.DESCRIPTOR.name != "A_Expr" or enum(where, "kind") != "AEXPR_OP":
+        return {}
+    # Through a cast another value would be equal: `'role '::char(5)`.
+    column, value = unwrap(where.lexpr), constant(where.rexpr) if kind_of(where.rexpr) == "A_Const" else None
+    if strings_of(where.name) != ["="] or column is None or column.DESCRIPTOR.name != "ColumnRef" or value is None:
+        return {}
+    return {tuple(strings_of(column.fields)): value}
 
 
 def _lock_rows(walk: "Walk", sources: Iterable[Message], named: set[str], scope: frozenset[str]) -> None:

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from ostiary.core import Operation
 from ostiary.sql.definitions import Handler
 from ostiary.sql.model import CloseCursor, Deallocate, Setting
-from ostiary.sql.nodes import SESSION, constant, enum, unwrap
+from ostiary.sql.nodes import SESSION, constant, enum, strings_of, unwrap
 
 if TYPE_CHECKING:
     from ostiary.sql.walk import Walk
@@ -20,13 +20,21 @@ _STARTS: Final = frozenset({"TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_
 def set_config(walk: "Walk", node: Message) -> None:
     """The function that does what SET does."""
     walk.sensitive = True
-    name = constant(node.args[0]) if node.args else None
+    name = _told(walk, node.args[0]) if node.args else None
     value = node.args[1] if len(node.args) > 1 else None
     if name is None or value is None or not _plain(value):
         # A computed name may be any setting's; a computed value may carry data that SHOW gives back.
         walk.unknown("set_config()")
         return
     _setting(walk, name, constant(value) or "")
+
+
+def _told(walk: "Walk", node: Message) -> str | None:
+    """A constant, or a column that the query around it says to be one."""
+    inner = unwrap(node)
+    if inner is not None and inner.DESCRIPTOR.name == "ColumnRef":
+        return walk.known.get(tuple(strings_of(inner.fields)))
+    return constant(node)
 
 
 def _plain(value: Message) -> bool:

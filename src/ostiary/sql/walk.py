@@ -4,6 +4,7 @@ Each kind of node has a handler (`queries`, `changes`, `expressions`, `session`,
 table of `nodes`, or makes the statement UNKNOWN: a node of a later grammar can't pass as a read.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from google.protobuf.message import Message
@@ -46,6 +47,8 @@ class Walk:
         self.planned = False
         #: Constants in the text decided something: its template is no key for it.
         self.sensitive = False
+        #: Columns that have one value in the query being walked: `SELECT … WHERE name = 'work_mem'`.
+        self.known: Mapping[tuple[str, ...], str] = {}
         self._depth = 0
         self.column_references = 0
         #: Location in the text and number of each parameter.
