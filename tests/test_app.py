@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ostiary import config
+from ostiary.app import serve
 from ostiary.app.check import problems_of
 from ostiary.app.serve import Running, start
 from ostiary.credentials import SecretUnavailable
@@ -155,6 +156,26 @@ async def test_start_and_stop(desk: Desk, deaf: list[str]) -> None:
     assert others() == set()
     keys = TrustedKeys.load(desk.home / "recordings")
     assert {verdict.state for verdict in verify_all(desk.home / "recordings", keys)} <= {State.INTACT}
+
+
+@pytest.mark.usefixtures("deaf")
+async def test_a_policy_that_changes_while_the_gateway_starts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noticed, though it was changed after it was read and before anything looked for changes."""
+    reloaded = asyncio.Event()
+    monkeypatch.setattr(serve, "POLICY_POLL_SECONDS", 0)
+    monkeypatch.setattr(serve, "_reload", lambda policy: reloaded.set())
+
+    async def listen(self: Listener, host: str, port: int, **_: object) -> int:
+        (desk.home / "policies" / "all.cedar").write_text("permit (principal, action, resource);")
+        return 4711
+
+    monkeypatch.setattr(Listener, "start", listen)
+    running = await start(settings(desk))
+    try:
+        async with asyncio.timeout(5):
+            await reloaded.wait()
+    finally:
+        await running.stop()
 
 
 async def test_a_listener_that_does_not_end_keeps_nothing_else_up(

@@ -43,6 +43,10 @@ STOP_SECONDS = 35.0
 _USUAL = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
+#: Names, times and sizes of the policy files.
+_Stamp = tuple[tuple[str, int, int], ...]
+
+
 class Targets:
     """Declared targets by name. Implements `gate.ports.Registry`."""
 
@@ -74,6 +78,8 @@ class Running:
 async def start(settings: Settings) -> Running:
     """Open the state, bind the listeners. Raises the rooms' own readable errors; nothing is left open then."""
     async with AsyncExitStack() as stack:
+        # Before they are read: what changes while the rest is made is noticed too.
+        stamp = _stamp(settings.policies)
         policy = CedarPolicy(settings.policies, time.time)
         masking = ColumnMasking(settings.masking())
         tls = _listener_tls(settings) if settings.tls is not None else None
@@ -99,7 +105,7 @@ async def start(settings: Settings) -> Running:
             listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away)
             serving[protocol] = await _listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
-        for work in (_follow(policy, settings.policies), leases.run()):
+        for work in (_follow(policy, settings.policies, stamp), leases.run()):
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
         return Running(serving, policy, stack.pop_all())
@@ -151,9 +157,8 @@ def _reload(policy: CedarPolicy) -> None:
         log.warning("policies not reloaded; those before stay in force", problems=list(map(str, error.problems)))
 
 
-async def _follow(policy: CedarPolicy, directory: Path) -> None:
-    """Reload when a file changed."""
-    seen = _stamp(directory)
+async def _follow(policy: CedarPolicy, directory: Path, seen: _Stamp) -> None:
+    """Reload when a file changed since it was `seen`."""
     while True:
         await asyncio.sleep(POLICY_POLL_SECONDS)
         now = await asyncio.to_thread(_stamp, directory)
@@ -162,8 +167,8 @@ async def _follow(policy: CedarPolicy, directory: Path) -> None:
             _reload(policy)
 
 
-def _stamp(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, times and sizes of the files: changes when any of them does."""
+def _stamp(directory: Path) -> _Stamp:
+    """Changes when any of the files does."""
     try:
         files = sorted(directory.glob("*.cedar")) if directory.is_dir() else [directory]
     except OSError:
