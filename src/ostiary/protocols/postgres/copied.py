@@ -27,7 +27,7 @@ _HARMLESS = frozenset(b'\t,;:"')
 class Form:
     """How the rows of one COPY are written."""
 
-    __slots__ = ("delimiter", "escape", "kind", "null", "quote", "verbatim", "width")
+    __slots__ = ("delimiter", "escape", "kind", "marks", "null", "quote", "verbatim", "width")
 
     def __init__(self, options: CopyOptions, width: int) -> None:
         self.kind = _BINARY if options.binary else _CSV if options.csv else _TEXT
@@ -36,6 +36,9 @@ class Form:
         self.null = options.null
         self.quote = options.quote
         self.escape = options.escape
+        ends = self.delimiter + (self.quote if options.csv else b"\\") + b"\n"
+        #: One byte a byte: not zero where an unquoted field may not simply go on.
+        self.marks = bytes(byte in ends for byte in range(256))
         special = self.delimiter + (self.quote + self.escape if options.csv else b"")
         #: Whatever a detector would find in a cell stands in the run as it is.
         self.verbatim = options.binary or _HARMLESS.issuperset(special)
@@ -113,7 +116,7 @@ class CopyRows:
         """A new run with whole columns replaced; a cell that is the same keeps its bytes. Raises ProtocolError."""
         form = self._form
         fields = {index: self._written(*self._both(index), cells) for index, cells in columns.items()}
-        run = splice(self._run, form.width, fields, form.kind, form.delimiter, form.quote, form.escape)
+        run = splice(self._run, form.width, fields, form.kind, form.marks, form.delimiter, form.quote, form.escape)
         return CopyRows(run, self._count, form)
 
     def haystack(self) -> bytes:
@@ -130,7 +133,7 @@ class CopyRows:
         cut = self._cut.get(index)
         if cut is None:
             form = self._form
-            fields = pick(self._run, form.width, index, form.kind, form.delimiter, form.quote, form.escape)
+            fields = pick(self._run, form.width, index, form.kind, form.marks, form.delimiter, form.quote, form.escape)
             cut = self._cut[index] = fields, self._decoded(fields)
         return cut
 
@@ -181,10 +184,13 @@ def _unescape(field: bytes) -> bytes:
     return b"".join(out)
 
 
-def pick(run: bytes, width: int, index: int, kind: int, delimiter: bytes, quote: bytes, escape: bytes) -> list[bytes]:
+def pick(
+    run: bytes, width: int, index: int, kind: int, marks: bytes, delimiter: bytes, quote: bytes, escape: bytes
+) -> list[bytes]:
     """One column's fields as they stand on the wire; every row is checked whole. Raises ProtocolError."""
     fields: list[bytes] = []
     raw = run
+    special = marks
     comma, mark, shield = delimiter[0], quote[0], escape[0]
     at = 0
     end = len(run)
@@ -192,7 +198,7 @@ def pick(run: bytes, width: int, index: int, kind: int, delimiter: bytes, quote:
         stop = _message_end(raw, at, end)
         at, body = _body(raw, at, stop, kind, width)
         for column in range(width):
-            following = _field_end(raw, at, body, kind, comma, mark, shield)
+            following = _field_end(raw, at, body, kind, special, comma, mark, shield)
             if column == index:
                 fields.append(raw[at:following])
             at = _next(raw, following, body, kind, comma, width - column)
@@ -207,6 +213,7 @@ def splice(
     width: int,
     columns: dict[int, list[bytes]],
     kind: int,
+    marks: bytes,
     delimiter: bytes,
     quote: bytes,
     escape: bytes,
@@ -216,6 +223,7 @@ def splice(
     headers: dict[int, bytes] = {}
     replaced = [columns.get(column) for column in range(width)]
     raw = run
+    special = marks
     comma, mark, shield = delimiter[0], quote[0], escape[0]
     at = 0
     row = 0
@@ -228,7 +236,7 @@ def splice(
         length = 4
         at, body = _body(raw, at, stop, kind, width)
         for column in range(width):
-            following = _field_end(raw, at, body, kind, comma, mark, shield)
+            following = _field_end(raw, at, body, kind, special, comma, mark, shield)
             new = replaced[column]
             if new is not None:
                 if kept < at:
@@ -288,26 +296,27 @@ def _body(raw: bytes, at: int, stop: int, kind: int, width: int) -> tuple[int, i
     return at + 2, stop
 
 
-def _field_end(raw: bytes, at: int, stop: int, kind: int, delimiter: int, quote: int, escape: int) -> int:
-    if kind == _TEXT:
-        while at < stop and raw[at] != delimiter:
-            if raw[at] == _BACKSLASH:
-                at += 1
-            if at < stop and raw[at] == _NEWLINE:
-                raise ProtocolError("the target sent COPY text with more than one row in a message")
+def _field_end(
+    raw: bytes, at: int, stop: int, kind: int, special: bytes, delimiter: int, quote: int, escape: int
+) -> int:
+    if kind == _BINARY:
+        return _binary_end(raw, at, stop)
+    if kind == _CSV and at < stop and raw[at] == quote:
+        return _closing(raw, at + 1, stop, quote, escape)
+    while True:
+        while at < stop and not special[raw[at]]:
             at += 1
-        if at > stop:
-            raise ProtocolError("the target sent COPY text that ends inside an escape")
-        return at
-    if kind == _CSV:
-        if at < stop and raw[at] == quote:
-            return _closing(raw, at + 1, stop, quote, escape)
-        while at < stop and raw[at] != delimiter:
-            if raw[at] == quote or raw[at] == _NEWLINE:
-                raise ProtocolError("the target sent a CSV row with a stray quote or line end")
+        if at >= stop or raw[at] == delimiter:
+            return at
+        if kind == _CSV:
+            raise ProtocolError("the target sent a CSV row with a stray quote or line end")
+        if raw[at] == _BACKSLASH:
             at += 1
-        return at
-    return _binary_end(raw, at, stop)
+            if at >= stop:
+                raise ProtocolError("the target sent COPY text that ends inside an escape")
+        if raw[at] == _NEWLINE:
+            raise ProtocolError("the target sent COPY text with more than one row in a message")
+        at += 1
 
 
 def _closing(raw: bytes, at: int, stop: int, quote: int, escape: int) -> int:
