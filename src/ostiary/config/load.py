@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
-from ostiary.config.shape import CertificatePair, File, Section, detection
+from ostiary.config.shape import CertificatePair, File, detection
+from ostiary.config.values import Section
 from ostiary.masking import Classification, MaskingConfig, Transform
 
 Problem = tuple[Place, str]

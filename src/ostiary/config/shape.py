@@ -3,144 +3,20 @@
 Each section says by itself what is wrong with it, so that one that is wrong does not hide what is wrong with others.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from ostiary.approvals import ApprovalGroup
-from ostiary.core import PrincipalKind, RecordingLevel, Secret, Target, TlsMode, TlsSettings
+from ostiary.config.issuers import Issuer
+from ostiary.config.values import Address, Hidden, Name, ProtocolName, Seconds, SecretPlace, Section, Texts, remote
+from ostiary.core import RecordingLevel, Secret, Target, TlsMode, TlsSettings
 from ostiary.core.naming import lineage
-from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretSource, StaticCredential
-from ostiary.identity.issuer import DEFAULT_ALGORITHMS, OidcIssuer
+from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
 from ostiary.masking import ClassRule, Detection, Detector, Transform
-from ostiary.protocols.registry import PROTOCOLS
-
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%a-z]{2,64}\]")
-
-
-class Section(BaseModel):
-    """A mapping that knows all its settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-# ---------------------------------------------------------------- values
-
-
-def _name(value: object) -> object:
-    if isinstance(value, str) and not _NAME.fullmatch(value):
-        raise ValueError('write a name of 1 to 63 letters, digits, ".", "_" and "-"')
-    return value
-
-
-def _protocol(value: str) -> str:
-    if value not in PROTOCOLS:
-        raise ValueError(f"must be {' or '.join(map(repr, PROTOCOLS))}")
-    return value
-
-
-def _seconds(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.fullmatch(value.strip())
-    if found is None:
-        raise ValueError('write a duration as "30s", "10m", "12h" or "1d"')
-    return int(found[1]) * _UNITS[found[2]]
-
-
-def _address(value: object) -> object:
-    host, _, port = str(value).rpartition(":")
-    if not _HOST.fullmatch(host) or not port.isascii() or not port.isdecimal() or int(port[:6]) > 65535:
-        # Not quoted: whoever writes user:password@host learns it without a copy of it.
-        raise ValueError('write an address as "host:port", or "[::1]:port"')
-    return host.strip("[]"), int(port)
-
-
-def _remote(value: tuple[str, int]) -> tuple[str, int]:
-    if value[1] == 0:
-        raise ValueError("port 0 can't be connected to")
-    return value
-
-
-def _texts(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,)
-
-
-def _secret(value: object) -> object:
-    if not isinstance(value, dict):
-        # Pydantic turns a ValueError into a problem, and lets a TypeError through.
-        raise ValueError("a secret never stands in this file: write {env: NAME} or {file: PATH}")  # noqa: TRY004
-    return value
-
-
-def _bound(value: object) -> object:
-    values = value if isinstance(value, list) else [value]
-    if not values or any(type(each) not in (str, int, bool) for each in values):
-        raise ValueError("write text, a whole number, true or false, or a list of these")
-    return tuple(value) if isinstance(value, list) else value
-
-
-Name = Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
-ProtocolName = Annotated[str, AfterValidator(_protocol), WithJsonSchema({"type": "string", "enum": [*PROTOCOLS]})]
-Seconds = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_DURATION.pattern}$"}, {"type": "number"}]}),
-]
-Address = Annotated[tuple[str, int], BeforeValidator(_address), WithJsonSchema({"type": "string"})]
-Texts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_texts),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-_ONE = [{"type": "string"}, {"type": "integer"}, {"type": "boolean"}]
-Bound = Annotated[
-    Any,
-    BeforeValidator(_bound),
-    WithJsonSchema({"anyOf": [*_ONE, {"type": "array", "items": {"anyOf": _ONE}, "minItems": 1}]}),
-]
-
-
-class SecretPlace(Section):
-    """Where a secret is."""
-
-    env: str | None = None
-    file: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.env is None) == (self.file is None) or not (self.env or self.file):
-            raise ValueError("say where the secret is, in one place: {env: NAME} or {file: PATH}")
-        return self
-
-    def source(self, base: Path) -> SecretSource:
-        """What reads it."""
-        return EnvSource(self.env) if self.env is not None else FileSource(base / str(self.file))
-
-
-Hidden = Annotated[SecretPlace, BeforeValidator(_secret)]
-
-
-# ---------------------------------------------------------------- sections
 
 
 class CertificatePair(Section):
@@ -212,46 +88,6 @@ def _has_password(url: str) -> bool:
     except ValueError:
         return True
     return parts.password is not None or "password" in parts.query
-
-
-class Issuer(Section):
-    """One of `issuers:`."""
-
-    name: Name
-    type: Literal["oidc"]
-    issuer: str
-    audience: Texts
-    kind: Literal["workload", "human"] = "workload"
-    jwks_uri: str | None = None
-    algorithms: Texts = DEFAULT_ALGORITHMS
-    azp: Texts = ()
-    bind: dict[str, Bound] = {}
-    groups: Texts = ()
-    leeway: Seconds = 30.0
-    session_grace: Seconds = 60.0
-    max_session: Seconds = 43200.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.made()
-        return self
-
-    def made(self) -> OidcIssuer:
-        """As identity takes it. Raises ValueError."""
-        return OidcIssuer(
-            name=self.name,
-            issuer=self.issuer,
-            audiences=self.audience,
-            kind=PrincipalKind(self.kind),
-            jwks_uri=self.jwks_uri,
-            algorithms=self.algorithms,
-            authorized_parties=self.azp,
-            bind=self.bind,
-            groups=self.groups,
-            leeway=self.leeway,
-            session_grace=self.session_grace,
-            max_session=self.max_session,
-        )
 
 
 class TargetTls(Section):
@@ -357,11 +193,11 @@ class TargetSection(Section):
 
     name: Name
     protocol: ProtocolName
-    address: Annotated[Address, AfterValidator(_remote)]
+    address: Annotated[Address, AfterValidator(remote)]
     database: str | None = None
     databases: Texts = ()
     tls: TargetTls = TargetTls()
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     recording: Annotated[RecordingLevel, Field(strict=False)] = RecordingLevel.SAMPLE
     credential: Annotated[Static | Role, Field(discriminator="type")]
     detectors: Detectors | None = None
@@ -445,7 +281,7 @@ class File(Section):
     issuers: Annotated[list[Issuer], Field(min_length=1)]
     targets: Annotated[list[TargetSection], Field(min_length=1)]
     policies: str
-    classification: list[ClassifiedObject] = []
-    masking: dict[str, Rule] = {}
+    classification: list[ClassifiedObject] = Field(default_factory=list)
+    masking: dict[str, Rule] = Field(default_factory=dict)
     detectors: Detectors | None = None
-    approvals: dict[str, Approval] = {}
+    approvals: dict[str, Approval] = Field(default_factory=dict)
