@@ -47,13 +47,13 @@ NATIVE := $(addprefix src/ostiary/,gate/records.py gate/refusals.py policy/cedar
     statements weigh)))
 ROWS := $(addprefix src/ostiary/protocols/postgres/,rows.py copied.py)
 
-native: $(DEV) ## compile the data path with mypyc and Cython, where there is a C compiler
-	@if command -v cc >/dev/null; then \
+native: $(DEV) ## compile the data path with mypyc and Cython, where there are a C compiler and Python's headers
+	@if command -v cc >/dev/null && [ -e "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then \
 	  cd src && \
 	  MYPYPATH=. ../$(BIN)/mypyc --config-file ../pyproject.toml $(NATIVE:src/%=%) >/dev/null && \
 	  ../$(BIN)/cythonize -3 -i -q -X annotation_typing=False $(ROWS:src/%=%) >/dev/null 2>&1 && \
 	  rm -rf build $(patsubst src/%.py,%.c,$(ROWS)); \
-	else echo "no C compiler here: the data path stays pure Python"; fi
+	else echo "no C compiler or no Python headers here (Debian: gcc, python3-dev): the data path stays pure Python"; fi
 
 fresh: # a compiled module that is older than its source must not be tested, nor one without the other
 	@for source in $(NATIVE) $(ROWS) $(ROWS:.py=.pxd); do \
