@@ -26,6 +26,8 @@ CREATE TABLE stays (id int PRIMARY KEY, email text,
 CREATE TABLE letters (id int PRIMARY KEY, receiver text REFERENCES people (email) DEFERRABLE INITIALLY DEFERRED);
 INSERT INTO people VALUES (1, 'CANARY one', 'x'); INSERT INTO places VALUES (1, 'Turin'), (2, 'Rome');
 INSERT INTO stays VALUES (1, 'canary two', 2);
+CREATE FUNCTION tell() RETURNS text LANGUAGE sql
+  AS 'SELECT set_config(''application_name'', (SELECT email FROM leaks.people), false)';
 GRANT USAGE ON SCHEMA leaks TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA leaks TO PUBLIC;
 """
 LOW = "(SELECT lower(email) FROM leaks.people LIMIT 1)"
@@ -72,6 +74,8 @@ ATTACKS: dict[str, list[bytes]] = {
     "a column in the place of a row": [
         query(f"SELECT (SELECT z FROM leaks.places z LIMIT 1) FROM (SELECT {LOW} AS z) o"),
     ],
+    "a setting that is reported": [query("SELECT leaks.tell()")],
+    "a setting that is reported, extended": [run("SELECT leaks.tell()")],
     "a word that was no keyword": [query(f'SELECT system_user FROM (SELECT {LOW} AS "system_user") x')],
 }
 NEWER = {
@@ -142,6 +146,20 @@ def test_what_a_change_returns_else_is_shown(through: Gateway) -> None:
             ],
         )
     assert all(part in said for part in (b"4711", b"genoa", b"xned"))
+
+
+def test_settings_of_the_clients_own_are_told(through: Gateway) -> None:
+    """As they are, after a function ran too."""
+    with WireClient(through.host, through.port) as client:
+        client.login("anyone", through.token, "orders")
+        client.send(query("SELECT leaks.tell()"))
+        said = client.until(b"Z")
+        assert b"application_name\0[redacted]\0" in b"".join(said)
+        for step in (query("SET application_name = 'mine'"), run("SET TimeZone = 'Asia/Tokyo'")):
+            client.send(step)
+            said += client.until(b"Z")
+    assert b"application_name\0mine\0" in b"".join(said)
+    assert b"TimeZone\0Asia/Tokyo\0" in b"".join(said)
 
 
 def test_a_dump_has_all_but_the_canaries(server: PostgresServer, through: Gateway) -> None:

@@ -30,6 +30,9 @@ MAX_OWN_ANSWER = 64 << 20
 _ENDS_WITH_READY = frozenset({Expect.SYNC, Expect.QUERY, Expect.FUNCTION_CALL, Expect.POISON_QUERY, Expect.OWN_SYNC})
 _SYNCS = frozenset({Expect.SYNC, Expect.OWN_SYNC})
 _OWN = frozenset({Expect.OWN_QUERY, Expect.OWN_STEP})
+#: Reported settings whose value is anything one likes.
+_FREE = frozenset({b"application_name", b"search_path", b"TimeZone"})
+_SETTING = (Column("setting", None, ValueKind.TEXT),)
 _FUNCTION_RESULT = (Column("function result", None, ValueKind.OPAQUE, binary=True),)
 
 
@@ -83,7 +86,7 @@ class Replies:
                 self._hand_over_fields(0, frame)
             elif kind == ord("S"):
                 x.judge.parameter_status(frame)
-                x.out.append(frame)
+                self._setting(frame)
             else:
                 settle = self._settle.get(kind)
                 if settle is None or not x.slots:
@@ -224,6 +227,7 @@ class Replies:
             x.forget_portals()
             for running in list(x.open.values()):
                 x.finish(running, "ok", "not run to its end")
+        x.judge.unseen = x.judge.unseen and bool(x.slots)
         if slot.expect is not Expect.OWN_SYNC:
             x.out.append(frame)
 
@@ -365,6 +369,20 @@ class Replies:
 
         result = Result(ResultKind.DIAGNOSTIC, diagnostic_columns(names, cells), TextFields(cells))
         self._hand_over(action_id, result, then)
+
+    def _setting(self, frame: bytes) -> None:
+        """What the server says of a setting is what the client set, unless other code may have."""
+        name, value, _ = frame[5:].split(b"\0")
+        if name not in _FREE or not self._x.judge.unseen or not self._x.permit.release:
+            self._x.out.append(frame)
+            return
+
+        def then(masked: Result, clear: bool) -> None:
+            del clear
+            (cell,) = masked.rows.column(0)
+            self._x.out.append(message(b"S", name + b"\0" + (cell or b"") + b"\0"))
+
+        self._hand_over(0, Result(ResultKind.DIAGNOSTIC, _SETTING, TextFields([value])), then)
 
     def _hand_over(self, action_id: int, result: Result, then: Callable[[Result, bool], None]) -> None:
         def answered(answer: Result | Refusal, clear: bool) -> None:

@@ -79,6 +79,9 @@ class Judge:
         self._shapes: Memo[Shape] = Memo()
         #: Of statements whose meaning hangs on names of this session.
         self._by_name: Memo[Action] = Memo()
+        #: Code that is not seen here is on its way or ran since everything was answered: what the server says of its
+        #: settings may be data.
+        self.unseen = False
         #: Changes whenever a text judged before may mean something else.
         self.epoch = 0
         self._renew()
@@ -313,6 +316,7 @@ class Judge:
         """A statement is on its way to run in the portal of that name; or to be planned, which may call functions."""
         certain = self._certain
         if runs_code(shape):
+            self.unseen = True
             # Code can't close what is running.
             certain &= {portal, shape.active if isinstance(shape, SessionShape) else None}
         if isinstance(shape, SessionShape) and not planned:
