@@ -29,6 +29,7 @@ CREATE TABLE log (line text);
 CREATE FUNCTION refund(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION full_name(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.name';
 CREATE FUNCTION app.lower(int) RETURNS text LANGUAGE sql AS 'SELECT ''1''';
+CREATE FUNCTION app.json_scalar(int) RETURNS text LANGUAGE sql AS 'SELECT ''1''';
 CREATE FUNCTION uuid_generate_v4() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()';
 CREATE FUNCTION max(circle) RETURNS int LANGUAGE sql AS 'SELECT 1';
 ALTER EXTENSION plpgsql ADD FUNCTION uuid_generate_v4();

@@ -43,3 +43,17 @@ BUILTINS: Final = _read()
 COMPUTES: Final = frozenset({Category.COMPUTES, Category.COMPUTES_VOLATILE})
 #: Meant wherever they are installed: extensions that run SQL, or reach the server, from any schema.
 ANYWHERE: Final = frozenset({Category.DYNAMIC, Category.ADMIN})
+#: Nodes of a later grammar than PostgreSQL 15's, which reads them as calls. A JsonFuncExpr is one of three.
+CONSTRUCTORS_OF: Final = {
+    "JsonParseExpr": "json",
+    "JsonScalarExpr": "json_scalar",
+    "JsonSerializeExpr": "json_serialize",
+    "JsonFuncExpr": "json_exists",
+    "JsonTable": "json_table",
+    "JsonArrayConstructor": "json_array",
+    "JsonObjectConstructor": "json_object",
+    "JsonArrayAgg": "json_arrayagg",
+    "JsonObjectAgg": "json_objectagg",
+    "MergeSupportFunc": "merge_action",
+}
+CONSTRUCTORS: Final = frozenset({*CONSTRUCTORS_OF.values(), "json_value", "json_query"})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.message import Message
 
 from ostiary.core import Operation
-from ostiary.sql.builtins import ANYWHERE, BUILTINS, Category
+from ostiary.sql.builtins import ANYWHERE, BUILTINS, CONSTRUCTORS_OF, Category
 from ostiary.sql.definitions import Handler
 from ostiary.sql.model import Name, Touch
 from ostiary.sql.nodes import constant, enum, string_of, strings_of
@@ -89,6 +89,14 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     walk.descend(node, scope, ("funcname",))
 
 
+def _json(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """SQL/JSON: to a server whose grammar does not know it yet, `json_scalar(x)` calls a function of that name."""
+    kind = node.DESCRIPTOR.name
+    name = enum(node, "op").removesuffix("_OP").lower() if kind == "JsonFuncExpr" else CONSTRUCTORS_OF[kind]
+    walk.functions[Name(None, name)] = None
+    walk.descend(node, scope)
+
+
 def _sequence(walk: "Walk", node: Message, operation: Operation) -> None:
     walk.sensitive = True
     text = constant(node.args[0]) if node.args else None
@@ -107,4 +115,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "SortBy": _sort_by,
     "RangeTableSample": _table_sample,
     "FuncCall": _function,
+    **dict.fromkeys(CONSTRUCTORS_OF, _json),
 }

@@ -67,6 +67,7 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
                 ["public", "refund", True, False],
                 ["public", "full_name", True, True],
                 ["app", "lower", True, False],
+                ["app", "json_scalar", True, False],
                 ["public", "uuid_generate_v4", False, False],
                 ["public", "max", False, False],
             ],

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
 from ostiary.sql import Columns, Name, Place, Statement, Touch, direct, trace
-from ostiary.sql.builtins import BUILTINS
+from ostiary.sql.builtins import BUILTINS, CONSTRUCTORS
 
 TEMPORARY = "pg_temp"
 #: Relations are reached through views by these; what changes a view leaves the relations behind it as they are.
@@ -123,7 +123,7 @@ class Resolver:
         """
         functions, operators = self._catalog.functions, self._catalog.operators
         for name in statement.functions:
-            if name.schema is None and name.name in BUILTINS:
+            if name.schema is None and (name.name in BUILTINS or name.name in CONSTRUCTORS):
                 if not self._trusted:
                     yield _dotted(None, f"{name.name}()")
                 yield from (_dotted(s, f"{name.name}()") for s, own, _ in functions.get(name.name, ()) if own)
