@@ -26,6 +26,9 @@ CREATE TABLE stays (id int PRIMARY KEY, email text,
 CREATE TABLE letters (id int PRIMARY KEY, receiver text REFERENCES people (email) DEFERRABLE INITIALLY DEFERRED);
 INSERT INTO people VALUES (1, 'CANARY one', 'x'); INSERT INTO places VALUES (1, 'Turin'), (2, 'Rome');
 INSERT INTO stays VALUES (1, 'canary two', 2);
+CREATE TABLE made (id int, name text, low text GENERATED ALWAYS AS (lower(name)) STORED,
+  twice int GENERATED ALWAYS AS (id * 2) STORED);
+INSERT INTO made VALUES (21, 'Canary three'); CREATE VIEW of_made AS SELECT low FROM made;
 CREATE FUNCTION tell() RETURNS text LANGUAGE sql
   AS 'SELECT set_config(''application_name'', (SELECT email FROM leaks.people), false)';
 GRANT USAGE ON SCHEMA leaks TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA leaks TO PUBLIC;
@@ -74,6 +77,11 @@ ATTACKS: dict[str, list[bytes]] = {
     "a column in the place of a row": [
         query(f"SELECT (SELECT z FROM leaks.places z LIMIT 1) FROM (SELECT {LOW} AS z) o"),
     ],
+    "a generated column": [query("SELECT low FROM leaks.made")],
+    "a generated column, computed": [query("SELECT upper(low) FROM leaks.made")],
+    "a generated column in a view": [query("SELECT low || '' FROM leaks.of_made")],
+    "a generated column, copied": [query("COPY (SELECT low FROM leaks.made) TO STDOUT")],
+    "a generated column of what is stored": [query(f"INSERT INTO leaks.made (id, name) SELECT 2, {LOW} RETURNING low")],
     "a setting that is reported": [query("SELECT leaks.tell()")],
     "a setting that is reported, extended": [run("SELECT leaks.tell()")],
     "a word that was no keyword": [query(f'SELECT system_user FROM (SELECT {LOW} AS "system_user") x')],
@@ -102,7 +110,7 @@ def server(postgres: PostgresServer) -> Iterator[PostgresServer]:
 def through(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The whole product, everything permitted."""
     assert server.password is not None
-    classified = [("leaks.people.email", "secret"), ("leaks.stays.email", "secret")]
+    classified = [("leaks.people.email", "secret"), ("leaks.stays.email", "secret"), ("leaks.made.name", "secret")]
     target = (server.host, server.port, "postgres")
     home = tmp_path_factory.mktemp("gateway")
     with serving(home, target, server.superuser, server.password, classified) as running:
@@ -142,10 +150,11 @@ def test_what_a_change_returns_else_is_shown(through: Gateway) -> None:
             [
                 query(f"INSERT INTO leaks.places SELECT 4711, {LOW} RETURNING id"),
                 query("INSERT INTO leaks.places VALUES (9, 'Genoa') RETURNING town"),
+                query("SELECT twice FROM leaks.made"),
                 query("UPDATE leaks.people SET email = 'x' WHERE id = 1 RETURNING plan || 'ned'"),
             ],
         )
-    assert all(part in said for part in (b"4711", b"genoa", b"xned"))
+    assert all(part in said for part in (b"4711", b"genoa", b"42", b"xned"))
 
 
 def test_settings_of_the_clients_own_are_told(through: Gateway) -> None:

@@ -6,7 +6,7 @@ which tell numbers and existence only. Conditions, grouping and order choose row
 clear is None; names that a level of the query can't place are never looked for elsewhere by guess.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -231,7 +231,7 @@ class _Trace:
         values = self.query(store.values, ctes, (level, *outer))
         names = store.columns
         everywhere: frozenset[str] = frozenset()
-        into: dict[str | int, frozenset[str]] = {}
+        into: dict[str | int | None, frozenset[str]] = {}
         if values is None or (names is not None and len(names) != len(values)):
             everywhere = self._everything
         else:
@@ -239,15 +239,9 @@ class _Trace:
                 key = place if names is None else names[place]
                 into[key] = into.get(key, frozenset()) | (self._everything if depends is None else depends)
         return tuple(
-            item
-            if not item.written or item.columns is None
-            else replace(
-                item,
-                columns=[
-                    (name, _union([depends, everywhere, into.get(place if names is None else name or "", frozenset())]))
-                    for place, (name, depends) in enumerate(item.columns)
-                ],
-            )
+            replace(item, columns=list(_written(item.columns, into, everywhere, by_place=names is None)))
+            if item.written and item.columns is not None
+            else item
             for item in level
         )
 
@@ -366,6 +360,25 @@ class _Trace:
                 if _named(item, qualifier):
                     return item.columns
         return None
+
+
+def _written(
+    columns: Sequence[Traced],
+    into: Mapping[str | int | None, frozenset[str]],
+    everywhere: frozenset[str],
+    *,
+    by_place: bool,
+) -> Iterator[Traced]:
+    """Columns with what is stored in them, and in those they are generated from."""
+    put = {place: into[key] for place, (name, _) in enumerate(columns) if (key := place if by_place else name) in into}
+    for place, (name, depends) in enumerate(columns):
+        sources = [columns[at][1] for at in put]
+        inherited = [
+            what
+            for (at, what), source in zip(put.items(), sources, strict=True)
+            if at == place or (source and depends and source <= depends)
+        ]
+        yield name, _union([depends, everywhere, *inherited])
 
 
 def _named(item: _Item, qualifier: tuple[str, ...]) -> bool:

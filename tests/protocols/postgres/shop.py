@@ -58,6 +58,7 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
             ],
             "opaque": [oid("v_refunds")],
             "inherits": [[oid("events_1"), oid("events")]],
+            "generated": [],
             "references": [
                 [oid("customers"), oid("orders")],
                 [oid("orders"), oid("events")],

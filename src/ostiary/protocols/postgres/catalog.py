@@ -1,10 +1,10 @@
 """What the target's own catalogue says about names.
 
-Relations and columns, what views are made of, who inherits from whom, functions and operators that are not the
-server's own. The engine reads it over the session's own connection, so it sees what the session's role sees, and
-shares it with later sessions of the same target through `CatalogCache`. Names are resolved conservatively: an
-unqualified name stands for every relation of that name in any schema, so `search_path` need not be followed, and one
-that is not known stays unknown (`?.name`). Temporary relations are each session's own and left out.
+Relations and columns, what views and generated columns are made of, who inherits from whom, functions and operators
+that are not the server's own. The engine reads it over the session's own connection, so it sees what the session's
+role sees, and shares it with later sessions of the same target through `CatalogCache`. Names are resolved
+conservatively: an unqualified name stands for every relation of that name in any schema, so `search_path` need not be
+followed, and one that is not known stays unknown (`?.name`). Temporary relations are each session's own and left out.
 """
 
 import json
@@ -55,6 +55,13 @@ SELECT pg_catalog.json_build_object(
  'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8))
    FROM pg_catalog.pg_inherits i),
+ 'generated', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+     f.adrelid::pg_catalog.int8, f.adnum, d.refobjsubid))
+   FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) f.oid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid OPERATOR(pg_catalog.=) f.adrelid
+   WHERE d.refobjsubid OPERATOR(pg_catalog.<>) f.adnum AND d.refobjsubid OPERATOR(pg_catalog.>) 0),
  'references', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
      k.confrelid::pg_catalog.int8, k.conrelid::pg_catalog.int8))
    FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"),
@@ -119,6 +126,8 @@ class Catalog:
     parents: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: relation → those with foreign keys to it
     referring: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: (oid, attribute number) of a generated column → attribute numbers it is computed from
+    generated: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     #: function name → ((schema, not an extension's, may be written as a column), …)
     functions: dict[str, tuple[tuple[str, bool, bool], ...]] = field(default_factory=dict)
     #: operator → schemas
@@ -151,6 +160,7 @@ class Catalog:
             _grouped((int(parent), int(child)) for child, parent in raw["inherits"] or ()),
             _grouped((int(child), int(parent)) for child, parent in raw["inherits"] or ()),
             _grouped((int(to), int(by)) for to, by in raw["references"] or ()),
+            _grouped(((int(oid), int(num)), int(source)) for oid, num, source in raw["generated"] or ()),
             _grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
             _grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
             bool(raw["settled"]),
@@ -204,7 +214,10 @@ class Catalog:
         return tuple(sorted(found))
 
     def kin(self, oid: int, attnum: int) -> Iterator[str]:
-        """A column and those of the same name in the tables above and below: classification follows both ways."""
+        """A column, what it is generated from, and those of the same name in the tables above and below.
+
+        Classification follows both ways.
+        """
         own = self.column(oid, attnum)
         if own is None:
             return
@@ -214,6 +227,8 @@ class Catalog:
             for number in self.attributes.get(relative, ()):
                 if self.columns[relative, number] == name:
                     yield naming.join(*self.relations[relative][:2], name)
+        for source in self.generated.get((oid, attnum), ()):
+            yield from self.kin(oid, source)
 
     def family(self, oid: int) -> Iterator[int]:
         """Tables that inherit from this one or that it inherits from, all the way."""
