@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from ostiary.core import Action, Column, Outcome, Parameter, Permit, Refusal, Result, Secret
@@ -124,23 +124,39 @@ class Portal:
     anything: bool = False
 
 
-@dataclass(slots=True)
 class Slot:
     """One reply that is owed."""
 
-    expect: Expect
-    running: Running | None = None
-    prepared: Prepared | None = None
-    portal: Portal | None = None
-    described: Described | None = None
-    #: What the client gets in place of the target's own error (poison), already encoded.
-    substitute: bytes = b""
-    name: str = ""
-    #: A question of ours: takes the rows of the answer.
-    answer: Callable[[list[bytes]], None] | None = None
-    #: The question was asked on behalf of a client's message: when it fails, that message has failed.
-    on_behalf: bool = False
-    cells: list[bytes] = field(default_factory=list)
+    __slots__ = (
+        "answer", "cells", "described", "expect", "name", "on_behalf", "portal", "prepared", "running", "substitute",
+    )  # fmt: skip
+
+    # Written out: several are made for each statement, and compiled this is five times as quick as a dataclass.
+    def __init__(
+        self,
+        expect: Expect,
+        running: Running | None = None,
+        *,
+        prepared: Prepared | None = None,
+        portal: Portal | None = None,
+        substitute: bytes = b"",
+        name: str = "",
+        answer: Callable[[list[bytes]], None] | None = None,
+        on_behalf: bool = False,
+    ) -> None:
+        self.expect = expect
+        self.running = running
+        self.prepared = prepared
+        self.portal = portal
+        self.described: Described | None = None
+        #: What the client gets in place of the target's own error (poison), already encoded.
+        self.substitute = substitute
+        self.name = name
+        #: A question of ours: takes the rows of the answer.
+        self.answer = answer
+        #: The question was asked on behalf of a client's message: when it fails, that message has failed.
+        self.on_behalf = on_behalf
+        self.cells: list[bytes] = []
 
 
 @dataclass(slots=True)
