@@ -37,7 +37,7 @@ def made(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def served(made: Served) -> Iterator[Served]:
-    """It runs, with the usual policy; afterwards it has told nobody a secret, and no role is left."""
+    """It runs, with the usual policy; afterwards it has told nobody a secret, no role is left, and it had no fault."""
     yield made
     assert made.process is not None
     runs = made.process.poll() is None
@@ -50,6 +50,7 @@ def served(made: Served) -> Iterator[Served]:
         until(lambda: made.roles() == [], "every session's role is gone")
     said = made.log.read_text()
     assert "Traceback" not in said
+    assert made.events("session_failed") == []
     assert ADMIN_PASSWORD not in said
     assert ADMIN_PASSWORD not in made.server.logged()
 

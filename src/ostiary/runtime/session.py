@@ -424,8 +424,11 @@ class SessionDriver:
             self._admitted().abandon(hold, reason)
         if self._client is not None:
             self._client.close(b"".join(self._to_client))
+            # Said: whoever called goes on to write what is left.
+            self._to_client.clear()
         if self._target is not None:
             self._target.close(b"".join(self._to_target))
+            self._to_target.clear()
 
     def _over(self, ending: asyncio.Task[None]) -> None:
         if not ending.cancelled() and (error := ending.exception()) is not None:
