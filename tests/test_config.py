@@ -280,6 +280,13 @@ def test_a_misspelt_setting_that_is_needed(tmp_path: Path) -> None:
     assert found == [":1: server is missing", ":1: sever: no such setting; did you mean `server`?"]
 
 
+def test_a_name_that_is_taken(tmp_path: Path) -> None:
+    """Tokens of an issuer can't pass for service accounts."""
+    assert problems(tmp_path, GOOD.replace("name: github", "name: service-accounts")) == [
+        ':6: issuers.0.name: "service-accounts" names the service accounts of this gateway: choose another'
+    ]
+
+
 def test_doubles_across_sections(tmp_path: Path) -> None:
     """Names of targets, and names and URLs of issuers, are unique."""
     other = GOOD.replace(

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from ostiary.accounts import AccountKey, KeyKind, ServiceAccount
 from ostiary.approvals import (
     Admission,
     Approval,
@@ -45,6 +46,10 @@ REQUEST = ApprovalRequest(
     owner="run-1",
 )
 ASKED = Approval(REQUEST, heartbeat_at=NOW)
+KEY = AccountKey("0001", "billing", KeyKind.SECRET, "ab" * 32, NOW + 0.123456, None)
+ACCOUNT = ServiceAccount(
+    "billing", "ünïcode's", ("app", "b"), ("orders",), ("10.0.0.0/8",), NOW, NOW + 999.5, keys=(KEY,)
+)
 YES = Vote("corp:dana", ("dba",), True, "fine", NOW + 1)
 ALIVE = NOW - 30
 
@@ -52,6 +57,11 @@ ALIVE = NOW - 30
 def asked(code: str, *, node: str = "node-1", owner: str = "run-1", heartbeat_at: float = NOW) -> Approval:
     """A pending approval of another code."""
     return Approval(replace(REQUEST, code=code, session_id=code, node=node, owner=owner), heartbeat_at)
+
+
+def key(key_id: str, account: str = "billing", created_at: float = NOW + 1, **more: float) -> AccountKey:
+    """Another key."""
+    return AccountKey(key_id, account, KeyKind.PUBLIC_KEY, "{}", created_at, **more)
 
 
 async def exact(one: Store, two: Store) -> None:
@@ -157,6 +167,72 @@ async def desks(one: Store, two: Store) -> None:
     assert [type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)] == [Settled]
 
 
+async def accounts(one: Store, two: Store) -> None:
+    """Service accounts come back exactly; each change counts, and touches what it names."""
+    here, there = one.accounts, two.accounts
+    assert await here.add(ACCOUNT)
+    assert not await there.add(replace(ACCOUNT, owner="thief", keys=(key("0002"),)))
+    assert await there.get("billing") == ACCOUNT
+    assert await there.of_key(KEY.key_id) == ACCOUNT
+    assert await there.get("nobody") is await there.of_key("0002") is None
+    assert await here.add(replace(ACCOUNT, name="a", keys=()))
+    assert [(each.name, len(each.keys)) for each in await there.all()] == [("a", 0), ("billing", 1)]
+    assert set(await here.named(["billing", "nobody"])) == {"billing"}
+    assert await here.named([]) == {}
+    assert await there.disable("billing", NOW)
+    assert not await there.disable("billing", NOW + 1)
+    disabled = await here.get("billing")
+    assert disabled == replace(ACCOUNT, disabled_at=NOW, revision=1)
+    assert await here.disable("billing", None)
+    assert not await here.disable("billing", None)
+    assert not await here.disable("nobody", NOW)
+    assert await here.get("a") == replace(ACCOUNT, name="a", keys=())
+
+
+async def account_keys(one: Store, two: Store) -> None:
+    """Keys overlap, expired ones make room, and of many additions at once no more than fit are made."""
+    here, there = one.accounts, two.accounts
+    await here.add(ACCOUNT)
+    assert await there.add_key(key("0002", expires_at=NOW + 5), 3, NOW + 10)
+    assert await here.add_key(key("0003"), 3, NOW + 7)
+    assert not await here.add_key(key("0004"), 3)
+    assert not await here.add_key(key("0004", account="nobody"), 3)
+    found = await there.get("billing")
+    assert found is not None
+    assert [(each.key_id, each.expires_at) for each in found.keys] == [
+        (KEY.key_id, NOW + 7),
+        ("0002", NOW + 5),
+        ("0003", None),
+    ]
+    assert found.revision == 2
+    assert await there.add_key(key("0004", created_at=NOW + 5), 3)
+    assert not await there.remove_key("billing", "0002")
+    assert not await there.remove_key("nobody", "0003")
+    assert await there.remove_key("billing", "0003")
+    added = (here.add_key(key("a"), 3), there.add_key(key("b"), 3), here.add_key(key("c"), 3))
+    assert sum(await asyncio.gather(*added)) == 1
+    await here.used(KEY.key_id, NOW)
+    await there.used(KEY.key_id, NOW + 59)
+    await there.used("nothing", NOW)
+    once = await here.of_key(KEY.key_id)
+    await here.used(KEY.key_id, NOW + 61)
+    again = await here.of_key(KEY.key_id)
+    assert once is not None
+    assert again is not None
+    assert [each.keys[0].last_used_at for each in (once, again)] == [NOW, NOW + 61]
+
+
+async def spending(one: Store, two: Store) -> None:
+    """A token is spent once, whoever is quicker, and forgotten when its time is over."""
+    spent = (each.accounts.spend("x", NOW + 10, NOW) for each in (one, two, one, two))
+    assert sum(await asyncio.gather(*spent)) == 1
+    assert await two.accounts.spend("y", NOW + 10, NOW)
+    assert not await one.accounts.spend("x", NOW + 20, NOW + 10)
+    assert await one.accounts.spend("x", NOW + 20, NOW + 10.5)
+
+
 CHECKS = pytest.mark.parametrize(
-    "check", [exact, guards, housekeeping, races, desks], ids=lambda check: str(check.__name__)
+    "check",
+    [exact, guards, housekeeping, races, desks, accounts, account_keys, spending],
+    ids=lambda check: str(check.__name__),
 )

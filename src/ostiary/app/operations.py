@@ -1,15 +1,24 @@
 """The use-cases on a gateway's state, whether or not it runs."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from ostiary.accounts import AccountRepository
 from ostiary.approvals import ApprovalRepository
 from ostiary.config import Settings
-from ostiary.control import Operations
+from ostiary.control import Operations, ServiceAccounts
 from ostiary.core import Principal, Proof
 from ostiary.credentials import PostgresRoleCredential, StaticCredential
 from ostiary.protocols.registry import PROTOCOLS
+
+if TYPE_CHECKING:
+    from ostiary.store import Store
+
+log = structlog.get_logger()
 
 
 def operations_of(settings: Settings) -> Operations:
@@ -17,13 +26,13 @@ def operations_of(settings: Settings) -> Operations:
 
     @asynccontextmanager
     async def approvals() -> AsyncIterator[ApprovalRepository]:
-        from ostiary.store import Store
-
-        store = await Store.open(settings.state_url(), create=False)
-        try:
+        async with _store(settings) as store:
             yield store.approvals
-        finally:
-            await store.close()
+
+    @asynccontextmanager
+    async def accounts() -> AsyncIterator[AccountRepository]:
+        async with _store(settings) as store:
+            yield store.accounts
 
     return Operations(
         identify=lambda proof: _identify(settings, proof),
@@ -34,8 +43,27 @@ def operations_of(settings: Settings) -> Operations:
         recordings=settings.recordings,
         recording_key=settings.recording_key,
         approvals=approvals,
+        service_accounts=ServiceAccounts(
+            accounts, tuple(target.name for target in settings.targets), account_changed, time.time
+        ),
         judge=lambda target, text: PROTOCOLS[target.protocol]().judged(target, text),
     )
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> "AsyncIterator[Store]":
+    from ostiary.store import Store
+
+    store = await Store.open(settings.state_url(), create=False)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def account_changed(*, by: str, change: str, account: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """A line of the log."""
+    log.info(change, by=by, account=account, before=before, after=after)
 
 
 def _kind(credential: StaticCredential | PostgresRoleCredential) -> str:

@@ -6,15 +6,17 @@ import os
 import secrets
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from ostiary.accounts import ISSUER_NAME, AccountIdentity, Clients, Liveness
 from ostiary.approvals import ApprovalService
 from ostiary.config import Settings
-from ostiary.core import Target
+from ostiary.core import Refusal, RefusalKind, Target
 from ostiary.credentials import (
     Issuer,
     LeaseService,
@@ -25,7 +27,7 @@ from ostiary.credentials import (
 )
 from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
-from ostiary.identity import HttpFetch, OidcIdentity
+from ostiary.identity import HttpFetch, OidcIdentity, OidcIssuer
 from ostiary.masking import ColumnMasking
 from ostiary.policy import CedarPolicy, PolicyError
 from ostiary.protocols.registry import PROTOCOLS
@@ -38,6 +40,7 @@ from ostiary.wire.contract import Listening
 
 log = structlog.get_logger()
 POLICY_POLL_SECONDS = 1.0
+ACCOUNT_POLL_SECONDS = 2.0
 STOP_SECONDS = 35.0
 #: Errors of a listener that say all by themselves; asyncio's own text repeats the address in its own way.
 _USUAL = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -95,17 +98,22 @@ async def start(settings: Settings) -> Running:
         stack.push_async_callback(approvals.stop)
         registry = Targets(settings.targets)
         plaintext = settings.plaintext_loopback
-        identity = OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
+        others = OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
+        clients = Clients(store.accounts, _own_issuer(settings.url), time.time)
+        identity = AccountIdentity(clients, others, time.time, allow_plaintext_loopback=plaintext)
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
+        listeners: list[Listener] = []
         for protocol, (host, port) in settings.listen.items():
             spoken = PROTOCOLS[protocol]()
             listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away)
             serving[protocol] = await _listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
-        for work in (_follow(policy, settings.policies, stamp), leases.run()):
+            listeners.append(listener)
+        liveness = Liveness(store.accounts, time.time)
+        for work in (_follow(policy, settings.policies, stamp), leases.run(), _end_closed(liveness, listeners)):
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
         return Running(serving, policy, stack.pop_all())
@@ -130,6 +138,24 @@ async def _stop(listener: Listener) -> None:
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _own_issuer(url: str) -> OidcIssuer | None:
+    """The gateway as an issuer; None where its URL is no name for one: none at all, or plain http on a network."""
+    try:
+        return OidcIssuer(ISSUER_NAME, url, (url,))
+    except ValueError:
+        return None
+
+
+async def _end_closed(liveness: Liveness, listeners: Sequence[Listener]) -> None:
+    """End sessions whose service account, or its key, is good no more."""
+    while True:
+        await asyncio.sleep(ACCOUNT_POLL_SECONDS)
+        live = [(driver, session) for each in listeners for driver in each.sessions if (session := driver.session)]
+        for (driver, _), why in zip(live, await liveness.ended([each.principal for _, each in live]), strict=True):
+            if why:
+                driver.stop(Refusal(RefusalKind.EXPIRED, f"this session ends: {why}", "ask who runs the gateway"))
 
 
 def _issuers(settings: Settings) -> dict[str, Issuer]:

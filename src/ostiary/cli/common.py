@@ -10,7 +10,7 @@ import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
 from ostiary.cli.output import Exit, Output, err, fail, say, structured
-from ostiary.control import Operations
+from ostiary.control import Operations, UnknownAccount
 from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
 from ostiary.policy import PolicyError
@@ -87,6 +87,8 @@ def errors() -> Iterator[None]:
         fail(str(error), error.hint, Exit.NOT_FOUND)
     except ApprovalError as error:
         fail(str(error), error.hint, Exit.REFUSED)
+    except UnknownAccount as error:
+        fail(str(error), error.hint, Exit.NOT_FOUND)
     except NoSuchSession as error:
         fail(str(error), error.hint, Exit.NOT_FOUND)
     except PolicyError as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ostiary.cli import approvals, audit, policy, sessions
+from ostiary.cli import approvals, audit, policy, service_accounts, sessions
 from ostiary.cli.common import ConfigOption, Context, errors, verdict, wrong
 from ostiary.cli.output import Output, OutputOption, err, fail, say, structured, table
 from ostiary.control import Operations
@@ -54,6 +54,11 @@ def build(hooks: Hooks) -> typer.Typer:
     app.add_typer(approvals.build(context), name="approvals", help="Held commands: list, show, approve, deny.")
     app.add_typer(policy.build(context), name="policy", help="Policies: check, explain.")
     app.add_typer(audit.build(context), name="audit", help="Is the log whole?")
+    app.add_typer(
+        service_accounts.build(context),
+        name="service-accounts",
+        help="Identities for programs that have no issuer: create, list, disable, rotate, …",
+    )
     targets = typer.Typer(no_args_is_help=True)
     app.add_typer(targets, name="targets", help="What can be reached.")
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ostiary.accounts import ISSUER_NAME
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
@@ -159,6 +160,12 @@ def _across(data: object) -> Iterator[Problem]:
     issuers = list(_entries(data, "issuers"))
     yield from _doubles("issuers", issuers, "name")
     yield from _doubles("issuers", issuers, "issuer")
+    for index, each in issuers:
+        if each.get("name") == ISSUER_NAME:
+            yield (
+                ("issuers", index, "name"),
+                f'"{ISSUER_NAME}" names the service accounts of this gateway: choose another',
+            )
     for index, each in _entries(data, "classification"):
         wanted = each.get("target")
         if isinstance(wanted, str) and wanted not in names:

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
+from ostiary.core.duration import DURATION, seconds
 from ostiary.credentials import EnvSource, FileSource, SecretSource
 from ostiary.protocols.registry import PROTOCOLS
 
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%a-z]{2,64}\]")
 
@@ -36,12 +35,7 @@ def _protocol(value: str) -> str:
 def _seconds(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.fullmatch(value.strip())
-    if found is None:
-        raise ValueError('write a duration as "30s", "10m", "12h" or "1d"')
-    return int(found[1]) * _UNITS[found[2]]
+    return seconds(value) if isinstance(value, str) else value
 
 
 def _address(value: object) -> object:
@@ -82,7 +76,7 @@ ProtocolName = Annotated[str, AfterValidator(_protocol), WithJsonSchema({"type":
 Seconds = Annotated[
     float,
     BeforeValidator(_seconds),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_DURATION.pattern}$"}, {"type": "number"}]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{DURATION.pattern}$"}, {"type": "number"}]}),
 ]
 Address = Annotated[tuple[str, int], BeforeValidator(_address), WithJsonSchema({"type": "string"})]
 Texts = Annotated[

@@ -1,5 +1,6 @@
 """Use-cases that the CLI shows now, and the API and the UI later. Nothing here knows how anything is shown."""
 
 from ostiary.control.operations import Operations, TargetView
+from ostiary.control.service_accounts import AccountConflict, NewKey, ServiceAccounts, UnknownAccount
 
-__all__ = ["Operations", "TargetView"]
+__all__ = ["AccountConflict", "NewKey", "Operations", "ServiceAccounts", "TargetView", "UnknownAccount"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
+from ostiary.control.service_accounts import ServiceAccounts
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
 from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
 from ostiary.recording import (
@@ -56,6 +57,7 @@ class Operations:
     approvals: Callable[[], AbstractAsyncContextManager[ApprovalRepository]]
     #: SQL text on a target, as the gate would see it without a catalogue of the server.
     judge: Callable[[Target, str], Action]
+    service_accounts: ServiceAccounts
     clock: Callable[[], float] = time.time
 
     # ------------------------------------------------------------ targets

@@ -17,7 +17,7 @@ from ostiary.identity.groups import GroupNames, UnfitClaim
 from ostiary.identity.issuer import OidcIssuer
 from ostiary.identity.keys import PAUSE, IssuerKeys, KeysUnavailable
 from ostiary.identity.refuse import refused
-from ostiary.identity.rules import check_audience, check_bearer, check_bound, check_subject, check_times
+from ostiary.identity.rules import check_audience, check_bearer, check_bound, check_private, check_subject, check_times
 
 
 class OidcIdentity:
@@ -56,11 +56,7 @@ class OidcIdentity:
 
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the token."""
-        if not proof.encrypted and not (proof.loopback and self._allow_plaintext_loopback):
-            raise refused(
-                "it came over a connection without TLS, where others can read it",
-                "connect with TLS, and let the token that was sent expire or revoke it",
-            )
+        check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
         raw = proof.token.reveal()
         token = parse_compact(raw)
         url = token.claims.get("iss")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from ostiary.core import Proof
 from ostiary.identity.claims import find_claim, is_safe_text
 from ostiary.identity.issuer import OidcIssuer
 from ostiary.identity.refuse import NEW_TOKEN, refused
@@ -10,6 +11,15 @@ from ostiary.identity.refuse import NEW_TOKEN, refused
 MAX_SUBJECT: Final = 256
 #: Year 5138; beyond it nobody means a time.
 _LAST_TIME: Final = 1e11
+
+
+def check_private(proof: Proof, *, allow_plaintext_loopback: bool) -> None:
+    """It came where nobody else could read it. Raises Refused."""
+    if not proof.encrypted and not (proof.loopback and allow_plaintext_loopback):
+        raise refused(
+            "it came over a connection without TLS, where others can read it",
+            "connect with TLS, and let the token that was sent expire or revoke it",
+        )
 
 
 def check_audience(issuer: OidcIssuer, claims: Mapping[str, object]) -> None:

@@ -124,6 +124,11 @@ class SessionDriver:
         self.overloaded = False
         self.finished = asyncio.Event()
 
+    @property
+    def session(self) -> GateSession | None:
+        """What the gate admitted; None before that, and once it is ending."""
+        return None if self._closing else self._session
+
     # ------------------------------------------------------------ events in
 
     def client_connected(self, leg: Leg) -> None:

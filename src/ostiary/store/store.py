@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ostiary.store.accounts import SqlAccounts
 from ostiary.store.approvals import SqlApprovals
 from ostiary.store.errors import StoreError
 from ostiary.store.migrate import migrate
@@ -35,6 +36,7 @@ class Store:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self.approvals = SqlApprovals(self)
+        self.accounts = SqlAccounts(self)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Self:

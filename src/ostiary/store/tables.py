@@ -1,6 +1,6 @@
 """Tables of the state store. Columns carry the names of the fields they hold; tuples are JSON, times unix seconds."""
 
-from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
 
 metadata = MetaData(
     naming_convention={
@@ -42,4 +42,39 @@ approvals = Table(
     Column("decided_at", Double),
     Column("note", Text, nullable=False),
     Index(None, "state", "expires_at"),
+)
+
+service_accounts = Table(
+    "service_accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("targets", JSON, nullable=False),
+    Column("networks", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("disabled_at", Double),
+    Column("revision", Integer, nullable=False),
+)
+
+service_account_keys = Table(
+    "service_account_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("account", Text, ForeignKey("service_accounts.name"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("material", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("last_used_at", Double),
+    Index(None, "account"),
+)
+
+spent_tokens = Table(
+    "spent_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+    Index(None, "until"),
 )

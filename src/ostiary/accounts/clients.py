@@ -1,0 +1,150 @@
+"""Which service account a credential proves: a client secret, or an assertion it signed (RFC 7523 §3).
+
+Of credentials that prove nothing all are refused in the same words, after the same work for secrets: nobody learns
+which accounts or keys there are. Only who has proven an account is told what is wrong with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ostiary.accounts.limit import Limiter
+from ostiary.accounts.model import AccountKey, KeyKind, ServiceAccount
+from ostiary.accounts.public_keys import verifying
+from ostiary.accounts.repository import AccountRepository
+from ostiary.accounts.secrets import key_id_of, matches
+from ostiary.core import Refusal, RefusalKind, Secret
+from ostiary.gate.ports import Refused
+from ostiary.identity.claims import is_safe_text
+from ostiary.identity.compact import UnverifiedToken, parse_compact
+from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.refuse import refused
+from ostiary.identity.rules import check_times
+
+#: Seconds that an assertion may live: its `jti` is remembered that long.
+MAX_ASSERTION: Final = 300.0
+#: Failures at once, and a second, that an address has.
+FAILURES: Final = 30
+FAILURES_A_SECOND: Final = 0.5
+_NOBODY: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A proven account."""
+
+    account: ServiceAccount
+    key: AccountKey
+    #: Unix seconds at which the proof itself ends; None when it does not.
+    expires_at: float | None
+    #: Names the proof in records.
+    proof_id: str
+
+
+class Clients:
+    """Authenticates service accounts.
+
+    Args:
+        repository: where they are.
+        own: the gateway as an issuer; its URL is what assertions are made for. None: assertions are refused.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, repository: AccountRepository, own: OidcIssuer | None, clock: Callable[[], float]) -> None:
+        self._repository = repository
+        self._own = own
+        self._clock = clock
+        self._failures = Limiter(clock, FAILURES_A_SECOND, FAILURES)
+
+    async def by_secret(self, secret: Secret, source: str) -> Client:
+        """Raises Refused. `source`: "ip:port"."""
+        self._admit(source)
+        now = self._clock()
+        key_id = key_id_of(secret)
+        account = await self._repository.of_key(key_id) if key_id is not None else None
+        key = account.key(key_id) if account is not None and key_id is not None else None
+        known = key is not None and key.kind is KeyKind.SECRET and key.good(now)
+        good = matches(secret, key.material if key is not None and known else _NOBODY)
+        if not good or not known or account is None or key is None:
+            raise self._unproven(source)
+        return await self._proven(Client(account, key, key.expires_at, key.key_id), source)
+
+    async def by_assertion(self, assertion: Secret, source: str) -> Client:
+        """Raises Refused."""
+        return await self.by_parsed(parse_compact(assertion.reveal()), source)
+
+    async def by_parsed(self, token: UnverifiedToken, source: str) -> Client:
+        """As `by_assertion`. Once for each `jti`."""
+        self._admit(source)
+        if self._own is None:
+            raise refused(
+                "assertions of service accounts are made for the gateway's URL, and it has none",
+                "use a client secret, or have server.url set",
+            )
+        now = self._clock()
+        claims = token.claims
+        name = claims.get("iss")
+        account = await self._repository.get(name) if isinstance(name, str) else None
+        key = _signer(account, token, now)
+        if account is None or key is None:
+            raise self._unproven(source)
+        if claims.get("sub") != account.name:
+            raise refused("an assertion is about its own account: sub must be as iss")
+        if claims.get("aud") not in (self._own.issuer, [self._own.issuer]):
+            raise refused("it was made for another audience (aud)", f"aud must be {self._own.issuer} and nothing else")
+        expires_at = check_times(self._own, claims, now)
+        if expires_at > now + MAX_ASSERTION + self._own.leeway:
+            raise refused(f"an assertion lives {MAX_ASSERTION:.0f} seconds at most", "sign one with an earlier exp")
+        jti = claims.get("jti")
+        if not is_safe_text(jti, 128):
+            raise refused("an assertion needs an id (jti) of at most 128 characters", "sign one with a random jti")
+        forgotten = expires_at + self._own.leeway
+        if not await self._repository.spend(f"assertion:{account.name}:{jti}", forgotten, now):
+            raise refused("this assertion was used before", "sign a new one for every use")
+        return await self._proven(Client(account, key, expires_at, jti), source)
+
+    def _admit(self, source: str) -> None:
+        wait = self._failures.wait(_host(source))
+        if wait > 0.0:
+            raise Refused(
+                Refusal(
+                    RefusalKind.IDENTITY,
+                    "token refused: too many attempts from this address failed",
+                    f"try again in {wait:.0f} seconds",
+                )
+            )
+
+    def _unproven(self, source: str) -> Refused:
+        self._failures.take(_host(source))
+        return refused("it proves no service account", "use a credential of one, as `service-accounts` made it")
+
+    async def _proven(self, client: Client, source: str) -> Client:
+        now = self._clock()
+        closed = client.account.closed(now)
+        if closed:
+            raise refused(closed, f"ask its owner, {client.account.owner}")
+        if not client.account.admits(source):
+            raise refused(
+                f'service account "{client.account.name}" may not come from this address',
+                "connect from one of its networks",
+            )
+        await self._repository.used(client.key.key_id, now)
+        return client
+
+
+def _signer(account: ServiceAccount | None, token: UnverifiedToken, now: float) -> AccountKey | None:
+    """The account's key that signed it."""
+    for key in account.keys if account is not None else ():
+        public = verifying(key.material) if key.kind is KeyKind.PUBLIC_KEY and key.good(now) else None
+        if (
+            public is not None
+            and token.algorithm in public.algorithms
+            and token.kid in (None, public.kid, key.key_id)
+            and public.verify(token.algorithm, token.signed, token.signature)
+        ):
+            return key
+    return None
+
+
+def _host(source: str) -> str:
+    return source.rpartition(":")[0]

@@ -1,0 +1,219 @@
+"""`ostiary service-accounts create|list|show|disable|enable|add-key|remove-key|rotate`."""
+
+import os
+import pwd
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ostiary.accounts import ServiceAccount, shown
+from ostiary.cli.common import ConfigOption, Context, errors, run
+from ostiary.cli.output import Output, OutputOption, err, fail, moment, say, structured, table
+from ostiary.control import NewKey
+from ostiary.core.duration import seconds
+
+_LONGEST_KEY = 64 * 1024
+NameArgument = Annotated[str, typer.Argument(help="The account's name.")]
+PublicKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--public-key",
+        help="Public key (PEM or JWK) of a program that signs its own assertions; else a secret is made.",
+    ),
+]
+ExpiresOption = Annotated[str, typer.Option("--expires", help='Good for this long: "90d", "12h".')]
+
+
+def build(context: Context) -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True)
+
+    @group.command()
+    def create(
+        name: NameArgument,
+        owner: Annotated[str, typer.Option(help="Who answers for it.")],
+        groups: Annotated[list[str] | None, typer.Option("--group", help="A group; repeatable.")] = None,
+        targets: Annotated[list[str] | None, typer.Option("--target", help="Only for this target; repeatable.")] = None,
+        networks: Annotated[
+            list[str] | None, typer.Option("--network", help="Only from here, as 10.1.0.0/16; repeatable.")
+        ] = None,
+        expires: ExpiresOption = "",
+        public_key: PublicKeyOption = None,
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Make an account and its first key. A secret is printed once, alone on standard output."""
+        with errors():
+            made = run(
+                context.operations(config).service_accounts.create(
+                    _user(),
+                    name,
+                    owner,
+                    groups=groups or (),
+                    targets=targets or (),
+                    networks=networks or (),
+                    expires_at=_end(expires),
+                    public_key=_read(public_key),
+                )
+            )
+        _show_key(made, f'service account "{name}": created', output)
+
+    @group.command("list")
+    def list_accounts(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Accounts by name."""
+        with errors():
+            found = run(context.operations(config).service_accounts.list())
+        if output is not Output.TABLE:
+            structured([shown(account) for account in found], output)
+            return
+        rows = [
+            (a.name, _state(a), a.owner, a.groups, a.targets, a.networks, len(a.keys), moment(a.expires_at))
+            for a in found
+        ]
+        table(
+            ("NAME", "STATE", "OWNER", "GROUPS", "TARGETS", "NETWORKS", "KEYS", "EXPIRES (UTC)"),
+            rows,
+            "there is no service account",
+            folded=("OWNER", "GROUPS", "TARGETS", "NETWORKS"),
+            dropped=("NETWORKS", "KEYS", "TARGETS"),
+        )
+
+    @group.command()
+    def show(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """One account and its keys."""
+        with errors():
+            found = run(context.operations(config).service_accounts.show(name))
+        _show(found, output)
+
+    @group.command()
+    def disable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Let nobody in with it, and end its sessions within 5 seconds."""
+        with errors():
+            after = run(context.operations(config).service_accounts.disable(_user(), name))
+        _changed(after, output)
+
+    @group.command()
+    def enable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+        """Undo `disable`."""
+        with errors():
+            after = run(context.operations(config).service_accounts.enable(_user(), name))
+        _changed(after, output)
+
+    @group.command("add-key")
+    def add_key(
+        name: NameArgument,
+        expires: ExpiresOption = "",
+        public_key: PublicKeyOption = None,
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """One more key. A secret is printed once, alone on standard output."""
+        with errors():
+            made = run(
+                context.operations(config).service_accounts.add_key(_user(), name, _read(public_key), _end(expires))
+            )
+        _show_key(made, f'service account "{name}": key added', output)
+
+    @group.command("remove-key")
+    def remove_key(
+        name: NameArgument,
+        key_id: Annotated[str, typer.Argument(help="The key's id, as `show` prints it.")],
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Take a key away; sessions that it opened end within 5 seconds."""
+        with errors():
+            after = run(context.operations(config).service_accounts.remove_key(_user(), name, key_id))
+        _changed(after, output)
+
+    @group.command()
+    def rotate(
+        name: NameArgument,
+        overlap: Annotated[str, typer.Option(help="How long the other keys stay good.")] = "1d",
+        expires: ExpiresOption = "",
+        public_key: PublicKeyOption = None,
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """A new key in place of all others. A secret is printed once, alone on standard output."""
+        with errors():
+            made = run(
+                context.operations(config).service_accounts.rotate(
+                    _user(), name, seconds(overlap), _read(public_key), _end(expires)
+                )
+            )
+        _show_key(made, f'service account "{name}": rotated, its other keys end in {overlap}', output)
+
+    return group
+
+
+def _user() -> str:
+    """Who runs this, by the system's word."""
+    number = os.getuid()
+    try:
+        return f"local:{pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"local:{number}"
+
+
+def _end(expires: str) -> float | None:
+    return time.time() + seconds(expires) if expires else None
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_KEY)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", "name a readable file that holds the public key")
+
+
+def _show_key(made: NewKey, done: str, output: Output) -> None:
+    if output is not Output.TABLE:
+        secret = made.secret.reveal_text() if made.secret is not None else None
+        structured({"account": shown(made.account), "key_id": made.key.key_id, "secret": secret}, output)
+        return
+    say(f"{done}; key {made.key.key_id}", to=err)
+    if made.secret is not None:
+        say(("next:", "dim"), "  keep the secret now, it is not shown again", to=err)
+        typer.echo(made.secret.reveal_text())
+
+
+def _changed(account: ServiceAccount, output: Output) -> None:
+    if output is not Output.TABLE:
+        structured(shown(account), output)
+        return
+    say(f'service account "{account.name}": {_state(account)}, {len(account.keys)} keys')
+
+
+def _show(account: ServiceAccount, output: Output) -> None:
+    if output is not Output.TABLE:
+        structured(shown(account), output)
+        return
+    facts = {
+        "name": f"{account.name}  {_state(account)}",
+        "owner": account.owner,
+        "groups": ", ".join(account.groups),
+        "targets": ", ".join(account.targets) or "all that policy permits",
+        "networks": ", ".join(account.networks) or "any",
+        "created": f"{moment(account.created_at)} UTC",
+        "expires": f"{moment(account.expires_at)} UTC" if account.expires_at is not None else "",
+    }
+    for name, value in facts.items():
+        if value:
+            say(f"  {name:9} {value}")
+    rows = [
+        (k.key_id, k.kind.value, moment(k.created_at), moment(k.expires_at), moment(k.last_used_at))
+        for k in account.keys
+    ]
+    table(("KEY", "KIND", "CREATED (UTC)", "EXPIRES (UTC)", "LAST USED (UTC)"), rows, "it has no key")
+
+
+def _state(account: ServiceAccount) -> str:
+    if account.disabled_at is not None:
+        return "disabled"
+    return "expired" if account.closed(time.time()) else "active"
