@@ -29,8 +29,12 @@ INSERT INTO stays VALUES (1, 'canary two', 2);
 CREATE TABLE made (id int, name text, low text GENERATED ALWAYS AS (lower(name)) STORED,
   twice int GENERATED ALWAYS AS (id * 2) STORED);
 INSERT INTO made VALUES (21, 'Canary three'); CREATE VIEW of_made AS SELECT low FROM made;
+CREATE VIEW statistics AS SELECT stavalues1::text AS seen FROM pg_statistic WHERE starelid = 'people'::regclass
+  UNION ALL SELECT most_common_vals::text FROM pg_stats WHERE schemaname = 'leaks' AND tablename = 'people';
+CREATE VIEW of_statistics AS SELECT seen FROM statistics;
+INSERT INTO people VALUES (2, 'canary four', 'x'); ANALYZE people;
 CREATE FUNCTION tell() RETURNS text LANGUAGE sql
-  AS 'SELECT set_config(''application_name'', (SELECT email FROM leaks.people), false)';
+  AS 'SELECT set_config(''application_name'', (SELECT email FROM leaks.people LIMIT 1), false)';
 GRANT USAGE ON SCHEMA leaks TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA leaks TO PUBLIC;
 """
 LOW = "(SELECT lower(email) FROM leaks.people LIMIT 1)"
@@ -82,6 +86,8 @@ ATTACKS: dict[str, list[bytes]] = {
     "a generated column in a view": [query("SELECT low || '' FROM leaks.of_made")],
     "a generated column, copied": [query("COPY (SELECT low FROM leaks.made) TO STDOUT")],
     "a generated column of what is stored": [query(f"INSERT INTO leaks.made (id, name) SELECT 2, {LOW} RETURNING low")],
+    "statistics in a view": [query("SELECT seen FROM leaks.statistics")],
+    "statistics in a view of a view, computed": [query("SELECT upper(seen) FROM leaks.of_statistics")],
     "a setting that is reported": [query("SELECT leaks.tell()")],
     "a setting that is reported, extended": [run("SELECT leaks.tell()")],
     "a word that was no keyword": [query(f'SELECT system_user FROM (SELECT {LOW} AS "system_user") x')],

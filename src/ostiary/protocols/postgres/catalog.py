@@ -16,9 +16,18 @@ from typing import Any, Final
 from ostiary.core import Action, Shape, naming
 from ostiary.sql import Memo
 
+#: Of the server's own: relations that hold users' data, or the text of their statements.
+_REVEALING: Final = (
+    *("pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs", "pg_largeobject"),
+    *("pg_stat_activity", "pg_prepared_statements", "pg_cursors", "pg_authid", "pg_shadow", "pg_user_mapping"),
+    *("pg_user_mappings", "pg_subscription"),
+)
+REVEALING: Final = frozenset(f"pg_catalog.{name}" for name in _REVEALING)
+
 #: One row, one json column. Columns stay with user relations: system catalogues are resolved by name alone.
 #: `settled`: asked outside a transaction block, so it shows nothing that may yet be undone.
-#: A view's whole-row reference leaves no column in pg_depend, only `varattno 0` in its rule.
+#: A view's whole-row reference leaves no column in pg_depend, only `varattno 0` in its rule. OFFSET 0: rules are long,
+#: each is looked at once.
 CATALOG_QUERY: Final = """\
 SELECT pg_catalog.json_build_object(
  'settled', pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp(),
@@ -39,19 +48,26 @@ SELECT pg_catalog.json_build_object(
  'views', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      v.ev_class::pg_catalog.int8, v.refobjid::pg_catalog.int8, v.attnum))
    FROM (SELECT DISTINCT r.ev_class, d.refobjid,
-       CASE WHEN r.ev_action::pg_catalog.text OPERATOR(pg_catalog.~~) '%:varattno 0 %' THEN 0 ELSE d.refobjsubid END
-       AS attnum
-     FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+       CASE WHEN r.rows THEN 0 ELSE d.refobjsubid END AS attnum
+     FROM (SELECT oid, ev_class, ev_action::pg_catalog.text OPERATOR(pg_catalog.~~) '%:varattno 0 %' AS rows
+       FROM pg_catalog.pg_rewrite WHERE ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid OFFSET 0) r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
      AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
      AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-     WHERE d.refobjid OPERATOR(pg_catalog.<>) r.ev_class
-     AND r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) v),
- 'opaque', (SELECT pg_catalog.json_agg(DISTINCT r.ev_class::pg_catalog.int8)
+     WHERE d.refobjid OPERATOR(pg_catalog.<>) r.ev_class) v),
+ 'opaque', (SELECT pg_catalog.json_agg(o.ev_class::pg_catalog.int8) FROM (
+   SELECT r.ev_class
    FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
    AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid,
      'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid])
-   WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+   WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   UNION SELECT r.ev_class FROM pg_catalog.pg_rewrite r
+   WHERE r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+   AND r.ev_action::pg_catalog.text OPERATOR(pg_catalog.~) (
+     SELECT pg_catalog.concat(':relid (', pg_catalog.string_agg(c.oid::pg_catalog.text, '|'), ') ')
+     FROM pg_catalog.pg_class c
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid
+     AND c.relname OPERATOR(pg_catalog.=) ANY (ARRAY['{revealing}']::pg_catalog.name[]))) o),
  'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8))
    FROM pg_catalog.pg_inherits i),
@@ -83,7 +99,7 @@ SELECT pg_catalog.json_build_object(
    AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
      AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"))
- )::pg_catalog.text"""
+ )::pg_catalog.text""".replace("{revealing}", "','".join(_REVEALING))
 
 #: Seconds a catalogue is believed; DDL through the gateway drops it at once.
 MAX_AGE: Final = 60.0
@@ -91,15 +107,6 @@ MAX_AGE: Final = 60.0
 READING: Final = 10.0
 _MAX_CACHED: Final = 256
 _SYSTEM: Final = ("pg_catalog", "information_schema")
-#: Of the server's own: relations that hold users' data, or the text of their statements.
-REVEALING: Final = frozenset(
-    f"pg_catalog.{name}"
-    for name in (
-        *("pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs", "pg_largeobject"),
-        *("pg_stat_activity", "pg_prepared_statements", "pg_cursors", "pg_authid", "pg_shadow", "pg_user_mapping"),
-        *("pg_user_mappings", "pg_subscription"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Catalog:
     types: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
     #: oid → its attribute numbers in order
     attributes: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    #: oids of views that call functions of the target's own: what they show cannot be told
+    #: oids of views that call functions of the target's own, or read what reveals: what they show cannot be told
     opaque: frozenset[int] = frozenset()
     #: parent → children
     children: dict[int, tuple[int, ...]] = field(default_factory=dict)
