@@ -50,7 +50,8 @@ SELECT pg_catalog.json_build_object(
    FROM (SELECT DISTINCT r.ev_class, d.refobjid,
        CASE WHEN r.rows THEN 0 ELSE d.refobjsubid END AS attnum
      FROM (SELECT oid, ev_class, ev_action::pg_catalog.text OPERATOR(pg_catalog.~~) '%:varattno 0 %' AS rows
-       FROM pg_catalog.pg_rewrite WHERE ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid OFFSET 0) r JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+       FROM pg_catalog.pg_rewrite WHERE ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid OFFSET 0) r
+     JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
      AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
      AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
      WHERE d.refobjid OPERATOR(pg_catalog.<>) r.ev_class) v),
