@@ -55,6 +55,16 @@ def test_policies(desk: Desk) -> None:
     ]
 
 
+def test_issuers(desk: Desk) -> None:
+    """Files of keys that are missing, or hold none, with the issuer's line."""
+    wanted = ("audience: x}", "audience: x, jwks_file: keys.json}")
+    assert problems(desk, wanted) == ["ostiary.yaml:6: issuer ci: keys.json can't be read: No such file or directory"]
+    (desk.home / "keys.json").write_text('{"keys": []}')
+    assert problems(desk, wanted) == [
+        'ostiary.yaml:6: issuer ci: keys.json: no key in it can be used; it must be for "sig"'
+    ]
+
+
 def test_secrets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of targets, of masking, of the state store: the source and the line, never the value."""
     monkeypatch.delenv("OSTIARY_TEST_NONE", raising=False)

@@ -12,8 +12,9 @@ from ostiary import config
 from ostiary.app.operations import operations_of
 from ostiary.config.document import MAX_FILE, MAX_VALUES
 from ostiary.control import starter
-from ostiary.core import Operation, RecordingLevel, Secret, TlsMode
+from ostiary.core import Operation, PrincipalKind, RecordingLevel, Secret, TlsMode
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
+from ostiary.identity.fetch import Access
 from ostiary.masking import Detector, Transform
 from ostiary.policy import check
 
@@ -298,9 +299,59 @@ def test_doubles_across_sections(tmp_path: Path) -> None:
     )
     assert problems(tmp_path, other) == [
         ':10: issuers.1.name: another of the issuers has the same name "github"',
-        ':10: issuers.1.issuer: another of the issuers has the same issuer "https://token.example.com"',
+        ':10: issuers.1.issuer: "github" is the same issuer https://token.example.com: one of both will do',
         ':18: targets.1.name: another of the targets has the same name "orders"',
     ]
+
+
+TENANT = "11111111-2222-3333-4444-555555555555"
+ISSUERS = {
+    "type: github-actions, audience: a": "bind: every repository of that GitHub can get a token for this audience, so",
+    "type: github-actions, audience: a, bind: {ref: refs/heads/main}": "bind: every repository of that GitHub can",
+    "type: oidc, issuer: 'https://gitlab.com', audience: a": "bind: every project of that GitLab can get a token",
+    "type: github, audience: a": "type: must be 'oidc' or 'github-actions' or 'gitlab-ci' or 'terraform-cloud' or ",
+    "type: azure, audience: a": "tenant is missing",
+    "type: azure, audience: a, tenant: acme": "tenant: write its id, a UUID in small letters, not its name",
+    "type: kubernetes, audience: a, issuer: https://k8s.example, jwks: {keys: []}": "jwks: no key in it can be used",
+    "type: kubernetes, audience: a, issuer: https://k8s.example, token_file: t": "token_file: name with jwks_uri",
+    "type: kubernetes, audience: a, issuer: https://k8s.example, jwks_uri: https://a, jwks_file: b": "jwks: its keys",
+    "type: spiffe, audience: a, trust_domain: acme.example": "bundle: a trust domain has no discovery: name",
+    "type: spiffe, audience: a, trust_domain: 'spiffe://acme.example', bundle_file: b": "trust_domain: write its name",
+    "type: spiffe, audience: a, trust_domain: a.example, issuer: b": "issuer: no such setting; there are audience,",
+}
+
+
+@pytest.mark.parametrize("issuer", ISSUERS)
+def test_issuers_that_would_let_strangers_in(tmp_path: Path, issuer: str) -> None:
+    """Each is refused on its line with the next step."""
+    text = GOOD.replace("targets:", f"  - {{name: ci, {issuer}}}\ntargets:", 1)
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(":10: issuers.1")
+    assert ISSUERS[issuer] in found
+
+
+def test_presets(tmp_path: Path) -> None:
+    """Each type becomes an issuer as identity takes it; paths are relative to the file."""
+    (tmp_path / "keys.json").write_text("{}")
+    text = GOOD.replace(
+        "targets:",
+        "  - {name: gitlab, type: gitlab-ci, audience: a, bind: {namespace_path: acme}}\n"
+        "  - {name: k8s, type: kubernetes, issuer: https://k.example, audience: a, jwks_file: keys.json}\n"
+        "  - {name: api, type: kubernetes, issuer: https://l.example, audience: a, jwks_uri: https://l.example/jwks,\n"
+        "     ca: ca.crt, token_file: /run/token}\n"
+        f"  - {{name: az, type: azure, tenant: {TENANT}, audience: a, kind: human}}\n"
+        f"  - {{name: circle, type: circleci, organization: {TENANT}}}\n"
+        "  - {name: mesh, type: spiffe, trust_domain: acme.example, audience: a, bundle_file: b.json, leeway: 5s}\n"
+        "targets:",
+        1,
+    )
+    _, gitlab, k8s, api, az, circle, mesh = load(tmp_path, text).issuers
+    assert (gitlab.issuer, gitlab.groups[0]) == ("https://gitlab.com", "project/{project_path}")
+    assert k8s.jwks_file == tmp_path / "keys.json"
+    assert api.access == Access(tmp_path / "ca.crt", Path("/run/token"))
+    assert (az.bind, az.kind) == ({"tid": TENANT}, PrincipalKind.HUMAN)
+    assert circle.audiences == (TENANT,)
+    assert (mesh.issuer, mesh.jwks_file, mesh.leeway) == ("spiffe://acme.example", tmp_path / "b.json", 5.0)
 
 
 def test_every_problem_in_one_reading(tmp_path: Path) -> None:
@@ -436,7 +487,7 @@ def test_schema_admits_what_the_file_may_say(tmp_path: Path) -> None:
     assert set(schema["required"]) == {"server", "issuers", "targets", "policies"}
     definitions = schema["$defs"]
     assert definitions["TargetSection"]["properties"]["address"]["type"] == "string"
-    (text, number) = definitions["Issuer"]["properties"]["leeway"]["anyOf"]
+    (text, number) = definitions["Oidc"]["properties"]["leeway"]["anyOf"]
     assert number == {"type": "number"}
     assert re.fullmatch(text["pattern"], "90s")
     assert set(yaml.safe_load(FULL)) <= set(schema["properties"])

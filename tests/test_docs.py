@@ -188,6 +188,20 @@ def test_every_setting_is_documented() -> None:
         assert re.search(rf"\b{name}:", example), name
 
 
+ISSUERS = [block for block in blocks(ROOT / "docs/identity.md", "yaml") if block.startswith("issuers:")]
+
+
+@pytest.mark.parametrize("block", ISSUERS, ids=lambda block: re.findall(r"type: ([\w-]+)", block)[0])
+def test_issuers_can_be_pasted(tmp_path: Path, block: str) -> None:
+    """Each configuration of docs/identity.md is a valid one; there is one for each type."""
+    small = blocks(ROOT / "docs/configuration.md", "yaml")[0]
+    file = tmp_path / "ostiary.yaml"
+    file.write_text(re.sub(r"(?s)^issuers:.*?(?=^targets:)", block, small, flags=re.MULTILINE))
+    assert len(config.load(file).issuers) == 1
+    types = re.findall(r"type: ([\w-]+)", "".join(ISSUERS))
+    assert sorted(types) == sorted(config.schema()["properties"]["issuers"]["items"]["discriminator"]["mapping"])
+
+
 def test_defaults_are_those_of_the_code() -> None:
     """A row's default, where it is a plain word, is the model's."""
     rows = re.findall(r"^\| `([\w.]+)` \|[^|]*\| `([^`]*)` \|", text_of(ROOT / "docs/configuration.md"), re.MULTILINE)

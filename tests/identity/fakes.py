@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from ostiary.core import Principal, Proof, Secret
 from ostiary.identity import OidcIdentity, OidcIssuer
+from ostiary.identity.fetch import PUBLIC, Access
 
 URL = "https://issuer.example"
 NOW = 1_800_000_000.0
@@ -43,9 +44,11 @@ class Web:
     pages: dict[str, bytes | BaseException | str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     gate: asyncio.Event | None = None
+    accesses: dict[str, Access] = field(default_factory=dict)
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, access: Access = PUBLIC) -> bytes:
         self.asked[url] += 1
+        self.accesses[url] = access
         if self.gate is not None:
             await self.gate.wait()
         page = self.pages.get(url, LookupError(url))

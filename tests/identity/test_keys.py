@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from joserfc.jwk import OKPKey, RSAKey
 
 from ostiary.gate.ports import Refused
-from ostiary.identity import FetchError
-from ostiary.identity.fetch import MAX_DOCUMENT_BYTES
-from ostiary.identity.keys import DISCOVERED, FRESH, PAUSE, STALE
+from ostiary.identity import FetchError, OidcIssuer
+from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, PUBLIC, Access
+from ostiary.identity.keys import DISCOVERED, FRESH, PAUSE, RETRY, STALE, check_files
 from tests.identity.fakes import NOW, URL, AnyKey, World, ec_key, sign
 
 JWKS = f"{URL}/jwks"
@@ -74,11 +75,27 @@ async def test_a_storm_of_unknown_kids_is_one_fetch_a_pause() -> None:
     assert world.web.asked[JWKS] == 60 / PAUSE
 
 
+async def test_a_flood_while_the_issuer_fails_is_one_fetch_a_minute() -> None:
+    """Keys that are held serve good tokens, and bad ones of all sorts make nobody ask more often."""
+    world = World()
+    await world.identify(world.token())
+    world.web.pages[JWKS] = FetchError("it answered with status 503")
+    other = ec_key()
+    bad = [world.token({}, other), world.token({"kid": "x"}), world.token({"kid": "y"}, other), "a.b.c", "x"]
+    for second in range(600):
+        world.now = NOW + second
+        for token in bad:
+            await refusal(world, token)
+        assert await world.identify(world.token())
+    assert world.web.asked[JWKS] <= 600 / 60
+    assert world.web.asked[DISCOVERY] <= 600 / 60
+
+
 async def test_a_failing_issuer_is_not_hammered() -> None:
     """Failures pause as well, and each waiting client reads the reason."""
     world = World()
     world.web.pages[DISCOVERY] = FetchError("it answered with status 503")
-    for second in range(int(PAUSE)):
+    for second in range(int(RETRY)):
         world.now = NOW + second
         message = await refusal(world, world.token())
         assert message.endswith('the keys of issuer "ci" are not to be had: it answered with status 503')
@@ -267,3 +284,67 @@ async def test_discovery_is_not_asked_when_the_key_set_is_configured() -> None:
     world.web.pages = {"https://keys.example/set": world.web.pages[JWKS]}
     assert await world.identify(world.token())
     assert world.web.asked == {"https://keys.example/set": 1}
+
+
+def issuer(**settings: object) -> OidcIssuer:
+    """The usual issuer with other places for keys."""
+    return OidcIssuer(**{"name": "ci", "issuer": URL, "audiences": ("ostiary",), **settings})  # type: ignore[arg-type]
+
+
+async def test_keys_stand_in_the_configuration() -> None:
+    """Nobody is asked, however often an unknown key comes, and however old they are."""
+    key = ec_key()
+    world = World(issuer(jwks=json.dumps({"keys": [key.as_dict(private=False)]})))
+    for later in (0, STALE, 30 * 86400):
+        world.now = NOW + later
+        assert await world.identify(world.token({}, key))
+        assert "it names no key" in await refusal(world, world.token({"kid": "other"}, key))
+    assert not world.web.asked
+
+
+async def test_keys_are_read_from_a_file_again_and_again(tmp_path: Path) -> None:
+    """A key that leaves the file is gone when the file is read anew; while it is missing, the last keys serve."""
+    old, new = ec_key("k1"), ec_key("k2")
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [old.as_dict(private=False)]}))
+    world = World(issuer(jwks_file=file))
+    check_files(world.issuers[0])
+    assert await world.identify(world.token({}, old))
+    file.write_text(json.dumps({"keys": [new.as_dict(private=False)]}))
+    world.now += FRESH
+    assert "it names no key" in await refusal(world, world.token({}, old))
+    assert await world.identify(world.token({"kid": "k2"}, new))
+    file.unlink()
+    world.now += FRESH
+    assert await world.identify(world.token({"kid": "k2"}, new))
+    world.now += STALE
+    assert "its file of keys can't be read (No such file or directory)" in await refusal(world, world.token({}, new))
+    assert not world.web.asked
+
+
+async def test_a_cluster_is_asked_with_what_it_wants() -> None:
+    """Authorities and token of an issuer go with each request for its keys, and for nobody else's."""
+    access = Access(Path("ca.crt"), Path("token"))
+    mine = issuer(jwks_uri=JWKS, access=access)
+    other = OidcIssuer("other", "https://other.example", ("ostiary",))
+    world = World(mine, other)
+    world.web.publish(other.issuer, world.key)
+    await world.identify(world.token())
+    await world.identify(world.token(iss=other.issuer))
+    assert world.web.accesses == {JWKS: access, f"{other.issuer}/jwks": PUBLIC, other.discovery_url: PUBLIC}
+
+
+def test_files_that_cannot_be_used_are_said_before_the_first_token(tmp_path: Path) -> None:
+    """`ostiary check` reads what issuers point at."""
+    file = tmp_path / "keys.json"
+    for setting in (
+        {"jwks_file": file},
+        {"access": Access(ca_file=file)},
+        {"access": Access(token_file=file), "jwks_uri": JWKS},
+    ):
+        with pytest.raises(OSError, match="No such file"):
+            check_files(issuer(**setting))
+    for text in ("{}", "no", '{"keys": []}'):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"not one|read in one way|no key in it can be used"):
+            check_files(issuer(jwks_file=file))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.identity import FetchError, HttpFetch
-from ostiary.identity.fetch import MAX_DOCUMENT_BYTES
+from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, Access
 from tests.real.certificates import Authority
 
 
@@ -108,3 +108,32 @@ async def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.Mon
             else:
                 with pytest.raises(FetchError, match="could not be reached"):
                     await fetch.get(f"https://127.0.0.1:{port}/x")
+
+
+async def test_an_issuer_with_an_authority_and_a_token_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cluster's API wants it: files are read anew each time, what is not said of it is not sent."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    cluster = Authority("cluster")
+    ca, token = tmp_path / "ca.crt", tmp_path / "token"
+    ca.write_bytes(cluster.certificate_pem)
+    certificate, key = cluster.issue("api", ["127.0.0.1"])
+    (tmp_path / "server.pem").write_bytes(certificate + key)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    async with serving(response("200 OK", b"{}"), tls) as (port, requests):
+        url = f"https://127.0.0.1:{port}/openid/v1/jwks"
+        for value in ("first", "second"):
+            token.write_text(f"{value}\n")
+            assert await HttpFetch().get(url, Access(ca, token)) == b"{}"
+            assert f"authorization: bearer {value}\r\n" in requests[-1].decode().lower()
+        assert await HttpFetch(str(ca)).get(url) == b"{}"
+        assert b"authorization" not in requests[-1].lower()
+        token.write_text("a\r\nb: c")
+        with pytest.raises(FetchError, match="could not be"):
+            await HttpFetch().get(url, Access(ca, token))
+        for missing in (Access(tmp_path / "no"), Access(ca, tmp_path / "no")):
+            with pytest.raises(FetchError, match=r"files it is asked with could not be read \(FileNotFoundError\)"):
+                await HttpFetch().get(url, missing)
+        assert len(requests) == 3

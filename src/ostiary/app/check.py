@@ -9,6 +9,7 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
+from ostiary.identity.keys import check_files
 from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
 from ostiary.runtime.dial import target_context
@@ -29,6 +30,8 @@ def _problems(settings: Settings) -> Iterator[str]:
             yield from _told(place("targets", index, "credential"), f"target {target.name}: ", source.read)
         if target.tls.mode is not TlsMode.DISABLE:
             yield from _told(place("targets", index, "tls"), "tls: ", partial(target_context, target.tls))
+    for index, issuer in enumerate(settings.issuers):
+        yield from _told(place("issuers", index), f"issuer {issuer.name}: ", partial(check_files, issuer))
     tls = settings.tls
     if tls is not None and tls.cert is not None:
         yield from _told(

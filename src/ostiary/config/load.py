@@ -43,6 +43,7 @@ def load(path: Path) -> Settings:
     except ValidationError as error:
         problems = [_problem(document, found) for found in error.errors()]
     problems += _across(document.data)
+    problems += _same_issuers(file) if file is not None else ()
     if file is None or problems:
         raise ConfigError(_sentences(document, problems))
     return _settings(path, document, file)
@@ -69,7 +70,7 @@ def _settings(path: Path, document: Document, file: File) -> Settings:
         tls=pair if tls is not None else None,
         plaintext_loopback=server.plaintext_loopback,
         listen={str(name): where for name, where in server.listen.items()},
-        issuers=tuple(issuer.made() for issuer in file.issuers),
+        issuers=tuple(issuer.made(base) for issuer in file.issuers),
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},
         policies=base / file.policies,
@@ -125,7 +126,7 @@ def _problem(document: Document, found: ErrorDetails) -> Problem:
 
 
 def _settings_at(place: Place) -> set[str]:
-    """Names of the settings that may stand at a place; tags of unions and names of entries are passed over."""
+    """Names of the settings that may stand at a place; names of entries are passed over."""
     models: list[type[Section]] = [File]
     for step in place:
         inner = [
@@ -135,8 +136,14 @@ def _settings_at(place: Place) -> set[str]:
             if step == (info.alias or name)
             for model in _models(info.annotation)
         ]
-        models = inner or models
+        models = inner or [model for model in models if step in _tags(model)] or models
     return {info.alias or name for model in models for name, info in model.model_fields.items()}
+
+
+def _tags(model: type[Section]) -> tuple[str, ...]:
+    """Values of `type` that choose this one of a union."""
+    info = model.model_fields.get("type")
+    return get_args(info.annotation) if info is not None else ()
 
 
 def _models(annotation: Any) -> Iterator[type[Section]]:
@@ -159,7 +166,6 @@ def _across(data: object) -> Iterator[Problem]:
     yield from _doubles("targets", targets, "name")
     issuers = list(_entries(data, "issuers"))
     yield from _doubles("issuers", issuers, "name")
-    yield from _doubles("issuers", issuers, "issuer")
     for index, each in issuers:
         if each.get("name") == ISSUER_NAME:
             yield (
@@ -171,6 +177,16 @@ def _across(data: object) -> Iterator[Problem]:
         if isinstance(wanted, str) and wanted not in names:
             yield ("classification", index, "target"), f'no target is called "{wanted}"'
     yield from _hashes(data, targets)
+
+
+def _same_issuers(file: File) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for index, issuer in enumerate(file.issuers):
+        for url in issuer.made(Path()).accepted:
+            if url in seen:
+                why = f'"{seen[url]}" is the same issuer {url}: one of both will do'
+                yield ("issuers", index, "issuer"), why
+            seen.setdefault(url, issuer.name)
 
 
 def _entries(data: Mapping[object, Any], name: str) -> Iterator[tuple[int, Mapping[object, Any]]]:

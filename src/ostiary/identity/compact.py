@@ -9,6 +9,7 @@ from typing import Final
 
 from joserfc.util import urlsafe_b64decode
 
+from ostiary.gate.ports import Refused
 from ostiary.identity.key_set import ALGORITHMS
 from ostiary.identity.refuse import refused
 from ostiary.identity.strict_json import load_json
@@ -16,6 +17,8 @@ from ostiary.identity.strict_json import load_json
 MAX_TOKEN_BYTES: Final = 16 * 1024
 #: RFC 8725 §3.11, explicit typing: logout tokens, security events and the like are signed by the same keys.
 _TYPES: Final = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}
+#: What a JWT-SVID may say instead of "JWT"; it says nothing, so of nobody else is it taken.
+SVID_TYPE: Final = "jose"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,6 +27,8 @@ class UnverifiedToken:
 
     algorithm: str
     kid: str | None
+    #: `typ`, in lower case.
+    kind: str
     claims: dict[str, object]
     signed: bytes
     signature: bytes
@@ -49,10 +54,17 @@ def parse_compact(token: bytes) -> UnverifiedToken:
     if kid is not None and not isinstance(kid, str):
         raise refused("its key id is not text")
     kind = header.get("typ", "JWT")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise refused("it is of a type that does not tell who is calling", "use an ID token or a JWT access token")
+    if not isinstance(kind, str) or kind.lower() not in {*_TYPES, SVID_TYPE}:
+        raise wrong_type()
     claims = _json_object(parts[1], "payload")
-    return UnverifiedToken(algorithm, kid, claims, parts[0] + b"." + parts[1], _decode(parts[2], "signature"))
+    return UnverifiedToken(
+        algorithm, kid, kind.lower(), claims, parts[0] + b"." + parts[1], _decode(parts[2], "signature")
+    )
+
+
+def wrong_type() -> Refused:
+    """A token by the right hand, for another purpose."""
+    return refused("it is of a type that does not tell who is calling", "use an ID token or a JWT access token")
 
 
 def _json_object(part: bytes, what: str) -> dict[str, object]:

@@ -1,10 +1,11 @@
 """`Fetch` over HTTP: bounded in size and time, follows no redirect."""
 
+import asyncio
 import ssl
 
 import httpx2
 
-from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, FetchError
+from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, PUBLIC, Access, FetchError
 
 
 class HttpFetch:
@@ -22,14 +23,23 @@ class HttpFetch:
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._timeout = timeout
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, access: Access = PUBLIC) -> bytes:
         """The body of a 200 answer. Raises FetchError."""
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        tls = self._tls
+        try:
+            if access.ca_file is not None:
+                tls = await asyncio.to_thread(ssl.create_default_context, cafile=access.ca_file)
+            if access.token_file is not None:
+                token = await asyncio.to_thread(access.token_file.read_text, "ascii")
+                headers["Authorization"] = f"Bearer {token.strip()}"
+        except (OSError, ValueError) as error:
+            raise FetchError(f"the files it is asked with could not be read ({type(error).__name__})") from None
         # Loopback (the only http there is) is never reached through a proxy of the environment. A client for each
         # fetch keeps no connection open: there is at most one fetch in half a minute for each issuer.
         client = httpx2.AsyncClient(
-            verify=self._tls, timeout=self._timeout, follow_redirects=False, trust_env=url.startswith("https:")
+            verify=tls, timeout=self._timeout, follow_redirects=False, trust_env=url.startswith("https:")
         )
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         try:
             async with client, client.stream("GET", url, headers=headers) as response:
                 if response.status_code != httpx2.codes.OK:

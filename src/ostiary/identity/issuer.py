@@ -3,26 +3,32 @@
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from ostiary.core import PrincipalKind
+from ostiary.identity.fetch import PUBLIC, Access, FetchError
 from ostiary.identity.groups import GroupTemplate
-from ostiary.identity.key_set import ALGORITHMS
+from ostiary.identity.key_set import ALGORITHMS, parse_key_set
+from ostiary.identity.spiffe import SCHEME, check_trust_domain
 
 #: Signatures with a public key, all of them sound. There is no way to allow `none` or a shared secret (HS256 …).
 DEFAULT_ALGORITHMS: Final = tuple(ALGORITHMS)
 
 BoundValue = str | int | bool
+Bound = Mapping[str, BoundValue | tuple[BoundValue, ...]]
+#: Verified claims; raises Refused.
+Rule = Callable[[Mapping[str, object]], None]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class OidcIssuer:
-    """An issuer whose tokens are believed, and for what.
+    """An issuer whose JWTs are believed, and for what: an OIDC issuer, or a SPIFFE trust domain.
 
     Raises:
         ValueError: A sentence that names the issuer, the setting and what is wrong with it.
@@ -30,18 +36,27 @@ class OidcIssuer:
 
     #: Prefix of its principals' ids, "github"; letters, digits, ".", "_" and "-".
     name: str
-    #: The `iss` claim, compared as an exact string. https, or http on a loopback address.
+    #: The `iss` claim, compared as an exact string: https, or http on a loopback address; or `spiffe://TRUST-DOMAIN`.
     issuer: str
     #: A token must be made for one of these (`aud`).
     audiences: tuple[str, ...]
     kind: PrincipalKind = PrincipalKind.WORKLOAD
     #: Where its keys are, when discovery is not to be asked.
     jwks_uri: str | None = None
+    #: Its keys themselves (RFC 7517), when nobody is to be asked.
+    jwks: str | None = None
+    #: A file of its keys, read as often as they would be fetched.
+    jwks_file: Path | None = None
+    access: Access = PUBLIC
+    #: Other values of `iss` that mean this issuer; the first one's keys count.
+    aliases: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     #: When given, `azp` must be there and be one of these.
     authorized_parties: tuple[str, ...] = ()
     #: Claim → the value it must have, or the values of which it must have one. Type and value are compared exactly.
-    bind: Mapping[str, BoundValue | tuple[BoundValue, ...]] = field(default_factory=dict)
+    bind: Bound = field(default_factory=dict)
+    #: What claims must be like besides.
+    rule: Rule | None = None
     #: `repo/{repository}`, `{groups}`; see `groups`.
     groups: tuple[str, ...] = ()
     #: Seconds that the issuer's clock and ours may be apart.
@@ -65,10 +80,17 @@ class OidcIssuer:
             raise ValueError(f'issuer "{self.name}": {error}') from None
 
     def _check(self) -> None:
-        check_url(self.issuer, "issuer", loopback=True)
+        for url in self.accepted:
+            if self.trust_domain is None:
+                check_url(url, "issuer", loopback=True)
+        if self.trust_domain is not None:
+            check_trust_domain(self.trust_domain)
+            if not (self.jwks_uri or self.jwks or self.jwks_file):
+                raise ValueError("bundle: a trust domain has no discovery: name its bundle's URL or file")
+        self._check_keys()
         if self.jwks_uri is not None:
             check_url(self.jwks_uri, "jwks_uri", loopback=self.on_loopback)
-        for setting in ("audiences", "algorithms", "authorized_parties", "groups"):
+        for setting in ("audiences", "algorithms", "authorized_parties", "groups", "aliases"):
             # A lone string would be taken for its letters.
             if type(getattr(self, setting)) is not tuple:
                 raise ValueError(f"{setting}: must be a tuple of texts")
@@ -84,6 +106,34 @@ class OidcIssuer:
             value = getattr(self, setting)
             if not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"{setting}: must be from {low} to {high} seconds")
+
+    def _check_keys(self) -> None:
+        if sum(place is not None for place in (self.jwks_uri, self.jwks, self.jwks_file)) > 1:
+            raise ValueError("jwks: its keys are in one place: jwks, jwks_file or jwks_uri")
+        if self.access.token_file is not None and self.jwks_uri is None:
+            raise ValueError("token_file: name with jwks_uri who is to see that token; discovery could name anybody")
+        if self.jwks is not None:
+            try:
+                usable = parse_key_set(self.jwks.encode(), self.key_use)
+            except (FetchError, ValueError) as error:
+                raise ValueError(f"jwks: {error}") from None
+            if not usable:
+                raise ValueError("jwks: no key in it can be used")
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """All values of `iss`."""
+        return (self.issuer, *self.aliases)
+
+    @property
+    def trust_domain(self) -> str | None:
+        """`acme.example` of `spiffe://acme.example`."""
+        return self.issuer.removeprefix(SCHEME) if self.issuer.startswith(SCHEME) else None
+
+    @property
+    def key_use(self) -> str:
+        """`use` of its keys: the SPIFFE bundle format (SPIFFE Trust Domain and Bundle §4.2.2) has its own."""
+        return "sig" if self.trust_domain is None else "jwt-svid"
 
     @property
     def on_loopback(self) -> bool:

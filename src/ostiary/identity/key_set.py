@@ -44,25 +44,34 @@ class VerifyingKey:
             return False
 
 
-def parse_key_set(document: bytes) -> tuple[VerifyingKey, ...]:
-    """The usable keys. Raises FetchError or ValueError when it is not a key set, or one without bounds."""
+def parse_key_set(document: bytes, use: str = "sig") -> tuple[VerifyingKey, ...]:
+    """The usable keys.
+
+    Args:
+        document: JSON.
+        use: What a key must be for, "sig", or "jwt-svid" in a SPIFFE bundle. Only "sig" goes without saying.
+
+    Raises:
+        FetchError:  It is not a key set, or one without bounds.
+        ValueError: The same.
+    """
     body = load_json(document)
     entries = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         raise FetchError("its key set is not one")
     if len(entries) > MAX_KEYS:
         raise FetchError(f"its key set has more than {MAX_KEYS} keys")
-    return tuple(key for key in map(_parse_key, entries) if key is not None)
+    return tuple(key for entry in entries if (key := _parse_key(entry, use)) is not None)
 
 
-def _parse_key(entry: object) -> VerifyingKey | None:
+def _parse_key(entry: object, use: str) -> VerifyingKey | None:
     if not isinstance(entry, dict):
         return None
     kty, kid, alg, operations = (entry.get(member) for member in ("kty", "kid", "alg", "key_ops"))
     if not isinstance(kty, str) or kty not in _MEMBERS or not isinstance(kid, str | None):
         return None
     # A private part that is published is no secret any more: whoever read it signs as the issuer.
-    if entry.get("use", "sig") != "sig" or "d" in entry:
+    if entry.get("use", "sig") != use or "d" in entry:
         return None
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return None

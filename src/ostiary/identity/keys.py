@@ -4,12 +4,15 @@ Theory of operation, all in seconds since the last fetch began:
 
 - A key set younger than `FRESH` answers alone; so a key the issuer has withdrawn is gone after `FRESH` at the latest.
 - An older one, or an unknown key id, wants a fetch. There is one at a time, all who want it wait for the same, and
-  none begins within `PAUSE` of the one before, failed or not: tokens with random key ids cost the issuer nothing.
+  none begins within `PAUSE` of the one before: tokens with random key ids cost the issuer a fetch a minute.
+- While there are no keys at all, as after a start while the issuer is down, the pause is `RETRY`.
 - When fetches fail, the last key set serves until it is `STALE` old. Then the issuer's tokens are refused.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, Fetch, FetchError
@@ -18,7 +21,8 @@ from ostiary.identity.key_set import VerifyingKey, parse_key_set
 from ostiary.identity.strict_json import load_json
 
 FRESH: Final = 300.0
-PAUSE: Final = 10.0
+PAUSE: Final = 60.0
+RETRY: Final = 10.0
 STALE: Final = 3600.0
 #: How long a discovered `jwks_uri` is believed while it works.
 DISCOVERED: Final = 3600.0
@@ -59,6 +63,11 @@ class IssuerKeys:
             raise KeysUnavailable(self._failure)
         return found
 
+    @property
+    def pause(self) -> float:
+        """Seconds from one fetch to the next."""
+        return PAUSE if self._younger(self._fetched, STALE) else RETRY
+
     def _find(self, kid: str | None, algorithm: str) -> tuple[VerifyingKey, ...]:
         fits = tuple(key for key in self._keys if algorithm in key.algorithms)
         if kid is None:
@@ -71,7 +80,7 @@ class IssuerKeys:
 
     async def _refresh(self) -> None:
         if self._running is None:
-            if self._younger(self._began, PAUSE):
+            if self._younger(self._began, self.pause):
                 return
             self._began = self._clock()
             self._running = asyncio.create_task(self._fetch_keys())
@@ -82,7 +91,7 @@ class IssuerKeys:
         """Never raises."""
         try:
             async with asyncio.timeout(self._timeout):
-                keys = parse_key_set(await self._document(await self._jwks_uri()))
+                keys = parse_key_set(await self._key_set(), self._issuer.key_use)
             if not keys:
                 raise FetchError("its key set has no key that this gateway can use")
         except TimeoutError:
@@ -100,6 +109,16 @@ class IssuerKeys:
         self._failure = why
         self._discovered = None
 
+    async def _key_set(self) -> bytes:
+        if self._issuer.jwks is not None:
+            return self._issuer.jwks.encode()
+        if self._issuer.jwks_file is not None:
+            try:
+                return await asyncio.to_thread(_read, self._issuer.jwks_file)
+            except OSError as error:
+                raise FetchError(f"its file of keys can't be read ({error.strerror})") from None
+        return await self._document(await self._jwks_uri())
+
     async def _jwks_uri(self) -> str:
         if self._issuer.jwks_uri is not None:
             return self._issuer.jwks_uri
@@ -116,7 +135,32 @@ class IssuerKeys:
         return uri
 
     async def _document(self, url: str) -> bytes:
-        body = await self._fetch.get(url)
+        body = await self._fetch.get(url, self._issuer.access)
         if len(body) > MAX_DOCUMENT_BYTES:
             raise FetchError("its answer is too large")
         return body
+
+
+def check_files(issuer: OidcIssuer) -> None:
+    """Can what the configuration points at be used now? For whoever asks before the first token comes.
+
+    Raises:
+        OSError: A file can't be read.
+        ValueError: It is not what it must be.
+    """
+    if issuer.access.ca_file is not None:
+        ssl.create_default_context(cafile=issuer.access.ca_file)
+    if issuer.access.token_file is not None:
+        _read(issuer.access.token_file)
+    if issuer.jwks_file is not None:
+        try:
+            usable = parse_key_set(_read(issuer.jwks_file), issuer.key_use)
+        except FetchError as error:
+            raise ValueError(f"{issuer.jwks_file}: {error}") from None
+        if not usable:
+            raise ValueError(f'{issuer.jwks_file}: no key in it can be used; it must be for "{issuer.key_use}"')
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_DOCUMENT_BYTES)

@@ -18,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from ostiary.core import Secret
+from ostiary.identity.fetch import PUBLIC, Access
 
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _JWKS: Final = "/jwks"
@@ -64,7 +65,7 @@ class LocalIssuer:
         """Sign with a new key from now on. Tokens of the old keys verify while those stay published."""
         self._keys = [*(self._keys if keep_old else ()), _new_key()]
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, access: Access = PUBLIC) -> bytes:
         """The document at `url`. Raises LookupError when this issuer has none there."""
         return self._document(url.removeprefix(self.url))
 

@@ -1,9 +1,10 @@
 """The `Identity` port for OIDC tokens: one pass from bytes to a principal, each step refusing what the next relies on.
 
-plain text → form and algorithm → issuer → key → signature → audience → times → subject → bound claims → groups
+plain text → form and algorithm → issuer → key → signature → audience → times → subject → bound claims → the issuer's
+rule → groups
 
-Nothing a token says has an effect before its signature was verified, but for `iss`, `kid` and `alg`: they choose among
-what is configured, and among the keys that this issuer published.
+Nothing a token says has an effect before its signature was verified, but for `iss`, `kid` and `alg` (and `sub`, where a
+JWT-SVID has no `iss`): they choose among what is configured, and among the keys that this issuer published.
 """
 
 import hashlib
@@ -11,13 +12,21 @@ from collections.abc import Callable, Iterable
 
 from ostiary.core import Principal, Proof
 from ostiary.identity.claims import is_safe_text, recorded_claims
-from ostiary.identity.compact import UnverifiedToken, parse_compact
+from ostiary.identity.compact import SVID_TYPE, UnverifiedToken, parse_compact, wrong_type
 from ostiary.identity.fetch import Fetch
 from ostiary.identity.groups import GroupNames, UnfitClaim
 from ostiary.identity.issuer import OidcIssuer
-from ostiary.identity.keys import PAUSE, IssuerKeys, KeysUnavailable
+from ostiary.identity.keys import IssuerKeys, KeysUnavailable
 from ostiary.identity.refuse import refused
-from ostiary.identity.rules import check_audience, check_bearer, check_bound, check_private, check_subject, check_times
+from ostiary.identity.rules import (
+    check_audience,
+    check_bearer,
+    check_bound,
+    check_private,
+    check_subject,
+    check_times,
+)
+from ostiary.identity.spiffe import trust_domain_url
 
 
 class OidcIdentity:
@@ -29,6 +38,7 @@ class OidcIdentity:
         clock: Unix seconds.
         allow_plaintext_loopback: Accept a token without TLS when the client is on a loopback address.
         fetch_seconds: Bound for discovery and key set together.
+        names: Group templates of all issuers, where there are others than these.
 
     Raises:
         ValueError: Two issuers have the same name or the same URL.
@@ -42,35 +52,36 @@ class OidcIdentity:
         *,
         allow_plaintext_loopback: bool = False,
         fetch_seconds: float = 5.0,
+        names: GroupNames | None = None,
     ) -> None:
         self._clock = clock
         self._allow_plaintext_loopback = allow_plaintext_loopback
         self._issuers: dict[str, tuple[OidcIssuer, IssuerKeys]] = {}
-        names: set[str] = set()
+        known: dict[str, OidcIssuer] = {}
         for issuer in issuers:
-            if issuer.name in names or issuer.issuer in self._issuers:
+            if issuer.name in known or not self._issuers.keys().isdisjoint(issuer.accepted):
                 raise ValueError(f'issuer "{issuer.name}": another issuer has the same name or URL')
-            names.add(issuer.name)
-            self._issuers[issuer.issuer] = issuer, IssuerKeys(issuer, fetch, clock, fetch_seconds)
-        self._names = GroupNames(template for issuer, _ in self._issuers.values() for template in issuer.templates)
+            known[issuer.name] = issuer
+            keys = IssuerKeys(issuer, fetch, clock, fetch_seconds)
+            self._issuers.update(dict.fromkeys(issuer.accepted, (issuer, keys)))
+        self._names = names or GroupNames(template for issuer in known.values() for template in issuer.templates)
 
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the token."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
         raw = proof.token.reveal()
         token = parse_compact(raw)
-        url = token.claims.get("iss")
-        if not isinstance(url, str) or url not in self._issuers:
-            raise refused("its issuer (iss) is not one of those configured here", "use a token of a configured issuer")
-        issuer, keys = self._issuers[url]
+        issuer, keys = self._issuer(token)
         await self._verify_signature(token, issuer, keys)
         now = self._clock()
         claims = token.claims
         check_audience(issuer, claims)
         expires_at = check_times(issuer, claims, now)
         check_bearer(claims)
-        subject = check_subject(claims)
-        check_bound(issuer, claims)
+        subject = check_subject(issuer, claims)
+        check_bound(issuer.name, issuer.bind, claims)
+        if issuer.rule is not None:
+            issuer.rule(claims)
         try:
             groups = self._names.groups(issuer.templates, claims)
         except UnfitClaim as error:
@@ -87,6 +98,15 @@ class OidcIdentity:
             claims=recorded_claims(claims),
         )
 
+    def _issuer(self, token: UnverifiedToken) -> tuple[OidcIssuer, IssuerKeys]:
+        """By `iss`; a JWT-SVID need not have one, or a known one, and belongs to its subject's trust domain."""
+        for url in (token.claims.get("iss"), trust_domain_url(token.claims.get("sub"))):
+            if isinstance(url, str) and (found := self._issuers.get(url)) is not None:
+                if token.kind == SVID_TYPE and found[0].trust_domain is None:
+                    raise wrong_type()
+                return found
+        raise refused("its issuer (iss) is not one of those configured here", "use a token of a configured issuer")
+
     async def _verify_signature(self, token: UnverifiedToken, issuer: OidcIssuer, keys: IssuerKeys) -> None:
         if token.algorithm not in issuer.algorithms:
             raise refused(
@@ -98,12 +118,12 @@ class OidcIdentity:
         except KeysUnavailable as error:
             raise refused(
                 f'it can\'t be verified, the keys of issuer "{issuer.name}" are not to be had: {error}',
-                f"try again in {PAUSE:.0f} seconds; if it stays so, the gateway's operator must look at the issuer",
+                f"try again in {keys.pause:.0f} seconds; if it stays so, its operator must look at the issuer",
             ) from None
         if not candidates:
             raise refused(
                 f'it names no key that issuer "{issuer.name}" has published for its algorithm',
-                f"get a new token; if the issuer has just changed its keys, try again in {PAUSE:.0f} seconds",
+                f"get a new token; if the issuer has just changed its keys, try again in {keys.pause:.0f} seconds",
             )
         if not any(key.verify(token.algorithm, token.signed, token.signature) for key in candidates):
             raise refused(f'its signature is not one of issuer "{issuer.name}"')

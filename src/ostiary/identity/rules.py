@@ -5,8 +5,9 @@ from typing import Final
 
 from ostiary.core import Proof
 from ostiary.identity.claims import find_claim, is_safe_text
-from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.issuer import BoundValue, OidcIssuer
 from ostiary.identity.refuse import NEW_TOKEN, refused
+from ostiary.identity.spiffe import is_workload
 
 MAX_SUBJECT: Final = 256
 #: Year 5138; beyond it nobody means a time.
@@ -64,22 +65,32 @@ def check_bearer(claims: Mapping[str, object]) -> None:
         raise refused("it reports an event and does not tell who is calling", "use an ID token or a JWT access token")
 
 
-def check_subject(claims: Mapping[str, object]) -> str:
-    """The `sub` claim. Raises Refused."""
+def check_subject(issuer: OidcIssuer, claims: Mapping[str, object]) -> str:
+    """The `sub` claim; of a SPIFFE trust domain, an id of a workload in it. Raises Refused."""
     subject = claims.get("sub")
     if not is_safe_text(subject, MAX_SUBJECT):
         raise refused(f"its subject (sub) is missing, or is not plain text of at most {MAX_SUBJECT} characters")
+    if issuer.trust_domain is not None and not is_workload(subject, issuer.trust_domain):
+        raise refused(f"its subject (sub) is not the SPIFFE ID of a workload in {issuer.trust_domain}")
     return subject
 
 
-def check_bound(issuer: OidcIssuer, claims: Mapping[str, object]) -> None:
-    """Every bound claim has one of its values; true is not 1, and "1" is neither. Raises Refused."""
-    for name, bound in issuer.bind.items():
-        value = find_claim(claims, name)
+def check_bound(
+    name: str, bind: Mapping[str, BoundValue | tuple[BoundValue, ...]], claims: Mapping[str, object]
+) -> None:
+    """Every bound claim has one of its values; true is not 1, and "1" is neither. Raises Refused.
+
+    Args:
+        name: of the issuer.
+        bind: its bindings.
+        claims: of a verified token.
+    """
+    for claim, bound in bind.items():
+        value = find_claim(claims, claim)
         allowed = bound if isinstance(bound, tuple) else (bound,)
         if not any(type(value) is type(want) and value == want for want in allowed):
             raise refused(
-                f'its claim "{name}" does not have a value that issuer "{issuer.name}" is bound to',
+                f'its claim "{claim}" does not have a value that issuer "{name}" is bound to',
                 "use a token of a caller that the issuer's settings allow",
             )
 
