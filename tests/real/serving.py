@@ -108,10 +108,11 @@ def issuing() -> Iterator[LocalIssuer]:
 
 
 def prepare(server: PostgresServer, database: str) -> None:
-    """The admin account with the documented grants, and a table."""
+    """The admin account with the documented grants, once a server, and a table in a database of its own."""
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute("SET log_statement = none")
-        connection.execute(_DATABASE.format(password=ADMIN_PASSWORD).encode())
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'served_rw'").fetchone() is None:
+            connection.execute(_DATABASE.format(password=ADMIN_PASSWORD).encode())
         connection.execute(f"CREATE DATABASE {database}".encode())
     with psycopg.connect(server.dsn(database), autocommit=True) as connection:
         connection.execute(_TABLES.encode())
