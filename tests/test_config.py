@@ -14,7 +14,9 @@ from ostiary.config.document import MAX_FILE, MAX_VALUES
 from ostiary.control import starter
 from ostiary.core import Operation, PrincipalKind, RecordingLevel, Secret, TlsMode
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
+from ostiary.identity import OidcIssuer, SamlIssuer
 from ostiary.identity.fetch import Access
+from ostiary.identity.issuer import BoundValue
 from ostiary.masking import Detector, Transform
 from ostiary.policy import check
 
@@ -130,6 +132,7 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.tls == config.ListenerTls(tmp_path / "gw.crt", Path("/etc/gw.key"))
     assert settings.listen == {"postgres": ("::1", 0)}
     (issuer,) = settings.issuers
+    assert isinstance(issuer, OidcIssuer)
     assert (issuer.leeway, issuer.session_grace, issuer.max_session) == (0.5, 120.0, 86400.0)
     assert issuer.bind == {"ref": ("main", "release"), "repository_owner": "acme", "runner": 7, "protected": True}
     assert (issuer.audiences, issuer.groups) == (("one", "two"), ("repo/{repository}",))
@@ -191,7 +194,7 @@ def test_the_starter_is_right(tmp_path: Path) -> None:
         ("127.0.0.1:6432", '"::1:6432"', 4, 'server.listen.postgres: write an address as "host:port"'),
         ("127.0.0.1:6432", "6432", 4, 'server.listen.postgres: write an address as "host:port"'),
         ("127.0.0.1:6432", "a:٣", 4, 'server.listen.postgres: write an address as "host:port"'),
-        ("type: oidc", "type: saml", 7, "issuers.0.type: must be 'oidc'"),
+        ("type: oidc", "type: ldap", 7, "issuers.0.type: must be 'oidc' or 'github-actions'"),
         ("name: github", "name: git/hub", 6, "issuers.0.name: write a name"),
         ("https://token", "http://token", 6, 'issuers.0: issuer "github": issuer: must be an https URL'),
         ("audience: ostiary", "audience: []", 6, 'issuers.0: issuer "github": audiences: name at least one'),
@@ -345,7 +348,8 @@ def test_presets(tmp_path: Path) -> None:
         "targets:",
         1,
     )
-    _, gitlab, k8s, api, az, circle, mesh = load(tmp_path, text).issuers
+    found = [issuer for issuer in load(tmp_path, text).issuers if isinstance(issuer, OidcIssuer)]
+    _, gitlab, k8s, api, az, circle, mesh = found
     assert (gitlab.issuer, gitlab.groups[0]) == ("https://gitlab.com", "project/{project_path}")
     assert k8s.jwks_file == tmp_path / "keys.json"
     assert api.access == Access(tmp_path / "ca.crt", Path("/run/token"))
@@ -443,6 +447,22 @@ def test_a_secret_in_the_file_is_a_problem_that_does_not_repeat_it(tmp_path: Pat
     """Whoever wrote it there finds the line; logs don't get a copy."""
     (found,) = problems(tmp_path, GOOD.replace(old, new, 1))
     assert "canary" not in found
+
+
+def test_a_saml_issuer(tmp_path: Path) -> None:
+    """Its settings arrive; its metadata's path is relative to the file; entity ids are unique."""
+    corp = (
+        "  - {name: corp, type: saml, entity_id: 'urn:idp', metadata: corp.xml, audience: a, recipient: 'https://gw/acs',\n"
+        "     kind: human, bind: {dept: shop}, groups: '{memberOf}', one_time: true, leeway: 1s}\n"
+    )
+    (_, issuer) = load(tmp_path, GOOD.replace("targets:", f"{corp}targets:")).issuers
+    bind: dict[str, BoundValue | tuple[BoundValue, ...]] = {"dept": "shop"}
+    assert issuer == SamlIssuer(
+        *("corp", "urn:idp", tmp_path / "corp.xml", ("a",), ("https://gw/acs",)),
+        *(PrincipalKind.HUMAN, bind, ("{memberOf}",), True, 1.0),
+    )
+    twice = GOOD.replace("targets:", corp + corp.replace("corp,", "corp2,") + "targets:")
+    assert problems(tmp_path, twice) == [':12: issuers.2: "corp" is the same issuer urn:idp: one of both will do']
 
 
 def test_secrets_are_not_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,8 +156,8 @@ async def test_not_without_tls(world: World) -> None:
 
 
 async def test_what_is_no_account_s_goes_on(world: World) -> None:
-    """Tokens whose issuer is a URL, or is missing, are for the other issuers."""
-    for claims in ({"iss": "https://issuer.example"}, {}):
-        token = Secret(sign({"alg": "ES256"}, claims, world.key))
+    """Tokens whose issuer is a URL, or is missing, are for the other issuers, and so is what is no JWT."""
+    tokens = [Secret(sign({"alg": "ES256"}, each, world.key)) for each in ({"iss": "https://issuer.example"}, {})]
+    for token in (*tokens, Secret("PHNhbWw-"), Secret("")):
         assert (await world.login(token)).id == "corp:dana"
         assert world.others.asked[-1].source == SOURCE

@@ -1,12 +1,9 @@
 """Tokens of the certified npm `oidc-provider`, verified by our identity over real HTTP."""
 
-import fcntl
 import os
 import secrets
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -21,13 +18,9 @@ import pytest
 from ostiary.core import PrincipalKind, Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity import HttpFetch, OidcIdentity, OidcIssuer
-from tests.real.servers import unavailable
+from tests.real.npm import installed
 
 pytestmark = pytest.mark.timeout(300)
-
-HERE = Path(__file__).parent / "oidc_provider"
-#: Beside the Python packages, so that a clean checkout installs once.
-CACHE = Path(sys.prefix) / "npm" / "oidc-provider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +69,13 @@ class Provider:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     """Installed on first use, started on a free port."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        unavailable("oidc-provider needs node and npm")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = (HERE / "package.json").read_bytes()
-        installed = CACHE / "installed.json"
-        if not installed.exists() or installed.read_bytes() != wanted:
-            shutil.copy(HERE / "package.json", CACHE)
-            command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
-            done = subprocess.run(command, cwd=CACHE, capture_output=True, check=False, timeout=240)
-            if done.returncode:
-                unavailable("oidc-provider could not be installed with npm")
-            installed.write_bytes(wanted)
-        # ES modules are looked up from where the script lies.
-        shutil.copy(HERE / "provider.mjs", CACHE)
+    node, cache = installed(Path(__file__).parent / "oidc_provider", "provider.mjs")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     secret = secrets.token_urlsafe(32)
     with subprocess.Popen(
         [node, "provider.mjs", str(port)],
-        cwd=CACHE,
+        cwd=cache,
         env={**os.environ, "CLIENT_SECRET": secret},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -44,10 +44,12 @@ class AccountIdentity:
         if proof.token.reveal().startswith(PREFIX):
             client = await self._clients.by_secret(proof.token, proof.source)
             return self._principal(client, proof)
-        token = parse_compact(proof.token.reveal())
-        issuer = token.claims.get("iss")
-        if isinstance(issuer, str) and ":" not in issuer:
-            return self._principal(await self._clients.by_parsed(token, proof.source), proof)
+        # What has no dots is no JWT, and not for us to parse.
+        if b"." in proof.token.reveal():
+            token = parse_compact(proof.token.reveal())
+            issuer = token.claims.get("iss")
+            if isinstance(issuer, str) and ":" not in issuer:
+                return self._principal(await self._clients.by_parsed(token, proof.source), proof)
         return await self._others.identify(proof)
 
     def _principal(self, client: Client, proof: Proof) -> Principal:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
+from ostiary.identity import AnyIssuer, OidcIssuer
 from ostiary.identity.keys import check_files
 from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
@@ -31,7 +32,7 @@ def _problems(settings: Settings) -> Iterator[str]:
         if target.tls.mode is not TlsMode.DISABLE:
             yield from _told(place("targets", index, "tls"), "tls: ", partial(target_context, target.tls))
     for index, issuer in enumerate(settings.issuers):
-        yield from _told(place("issuers", index), f"issuer {issuer.name}: ", partial(check_files, issuer))
+        yield from _told(place("issuers", index), f"issuer {issuer.name}: ", partial(_check_issuer, issuer))
     tls = settings.tls
     if tls is not None and tls.cert is not None:
         yield from _told(
@@ -55,6 +56,15 @@ def _told(where: str, what: str, attempt: Callable[[], object]) -> Iterator[str]
         yield f"{where}: {what}{error.filename or 'a file'} can't be read: {error.strerror}"
     except (SecretUnavailable, KeyProblem, ValueError) as error:
         yield f"{where}: {what}{error}"
+
+
+def _check_issuer(issuer: AnyIssuer) -> None:
+    if isinstance(issuer, OidcIssuer):
+        check_files(issuer)
+    else:
+        from ostiary.identity.saml.metadata import read_metadata
+
+        read_metadata(issuer.metadata, issuer.entity_id)
 
 
 def _check_key(path: Path) -> None:

@@ -72,6 +72,6 @@ def _kind(credential: StaticCredential | PostgresRoleCredential) -> str:
 
 
 async def _identify(settings: Settings, proof: Proof) -> Principal:
-    from ostiary.identity import HttpFetch, OidcIdentity
+    from ostiary.identity import HttpFetch, Identities
 
-    return await OidcIdentity(settings.issuers, HttpFetch(), time.time).identify(proof)
+    return await Identities(settings.issuers, HttpFetch(), time.time).identify(proof)

@@ -27,7 +27,7 @@ from ostiary.credentials import (
 )
 from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
-from ostiary.identity import HttpFetch, OidcIdentity, OidcIssuer
+from ostiary.identity import HttpFetch, Identities, OidcIssuer
 from ostiary.masking import ColumnMasking
 from ostiary.policy import CedarPolicy, PolicyError
 from ostiary.protocols.registry import PROTOCOLS
@@ -98,7 +98,7 @@ async def start(settings: Settings) -> Running:
         stack.push_async_callback(approvals.stop)
         registry = Targets(settings.targets)
         plaintext = settings.plaintext_loopback
-        others = OidcIdentity(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
+        others = Identities(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
         clients = Clients(store.accounts, _own_issuer(settings.url), time.time)
         identity = AccountIdentity(clients, others, time.time, allow_plaintext_loopback=plaintext)
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)

@@ -8,7 +8,7 @@ from typing import Literal
 from ostiary.approvals import ApprovalGroup
 from ostiary.core import Secret, Target
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
-from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
 
 
@@ -35,7 +35,7 @@ class Settings:
     plaintext_loopback: bool
     #: protocol → (host, port)
     listen: Mapping[str, tuple[str, int]]
-    issuers: tuple[OidcIssuer, ...]
+    issuers: tuple[AnyIssuer, ...]
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]
     policies: Path

@@ -1,12 +1,25 @@
-"""Tokens to principals: the gate's `Identity` port for OIDC issuers. docs/identity.md tells the rules.
+"""Proofs to principals: the gate's `Identity` port. docs/identity.md tells the rules.
 
-`issuer` is the configuration, `compact` takes a token apart, `keys` keeps an issuer's keys, `claims` and `groups` judge
-what the token says, `oidc` does these in order. Only `http_fetch` opens sockets (and `local_issuer`, for the demo).
+`identities` gives each proof to its kind. For OIDC `issuer` is the configuration, `compact` takes a token apart, `keys`
+keeps an issuer's keys, `claims` and `groups` judge what the token says, `oidc` does these in order; SAML is in `saml`.
+Only `http_fetch` opens sockets (and `local_issuer`, for the demo).
 """
 
 from ostiary.identity.fetch import Fetch, FetchError
 from ostiary.identity.http_fetch import HttpFetch
+from ostiary.identity.identities import AnyIssuer, Identities
 from ostiary.identity.issuer import DEFAULT_ALGORITHMS, OidcIssuer
 from ostiary.identity.oidc import OidcIdentity
+from ostiary.identity.saml.issuer import SamlIssuer
 
-__all__ = ["DEFAULT_ALGORITHMS", "Fetch", "FetchError", "HttpFetch", "OidcIdentity", "OidcIssuer"]
+__all__ = [
+    "DEFAULT_ALGORITHMS",
+    "AnyIssuer",
+    "Fetch",
+    "FetchError",
+    "HttpFetch",
+    "Identities",
+    "OidcIdentity",
+    "OidcIssuer",
+    "SamlIssuer",
+]

@@ -3,10 +3,11 @@
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ostiary.core import PrincipalKind
@@ -24,6 +25,56 @@ Bound = Mapping[str, BoundValue | tuple[BoundValue, ...]]
 Rule = Callable[[Mapping[str, object]], None]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Issuer(Protocol):
+    """What issuers of every kind have. `templates` is made of `groups`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def groups(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def templates(self) -> tuple[GroupTemplate, ...]: ...  # noqa: D102
+
+
+@contextmanager
+def made_for(issuer: Issuer) -> Iterator[None]:
+    """Checks an issuer's name, has it checked, parses its group templates; a ValueError begins with the name."""
+    if not _NAME.fullmatch(issuer.name):
+        raise ValueError(f'issuer name "{issuer.name}": use letters, digits, ".", "_" and "-", 63 at most')
+    try:
+        yield
+        templates = tuple(GroupTemplate.parse(text) for text in issuer.groups)
+        object.__setattr__(issuer, "templates", templates)
+        prefixes = [template.prefix for template in templates]
+        if len(set(prefixes)) != len(prefixes):
+            raise ValueError("groups: two templates begin with the same text, so one could imitate the other")
+    except ValueError as error:
+        raise ValueError(f'issuer "{issuer.name}": {error}') from None
+
+
+def check_tuples(issuer: Issuer, *settings: str) -> None:
+    """Raises ValueError for a lone string, which would be taken for its letters."""
+    for setting in settings:
+        if type(getattr(issuer, setting)) is not tuple:
+            raise ValueError(f"{setting}: must be a tuple of texts")
+
+
+def check_bind(bind: Mapping[str, BoundValue | tuple[BoundValue, ...]]) -> None:
+    """Raises ValueError."""
+    for claim, bound in bind.items():
+        values = bound if isinstance(bound, tuple) else (bound,)
+        if not values or any(type(value) not in (str, int, bool) for value in values):
+            raise ValueError(f"bind: {claim}: must be text, a whole number, true or false, or several of these")
+
+
+def check_seconds(issuer: Issuer) -> None:
+    """Raises ValueError unless the durations that it has are within their bounds."""
+    for setting, low, high in (("leeway", 0, 300), ("session_grace", 0, 86400), ("max_session", 1, 7 * 86400)):
+        value = getattr(issuer, setting, low)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"{setting}: must be from {low} to {high} seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +119,8 @@ class OidcIssuer:
     templates: tuple[GroupTemplate, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f'issuer name "{self.name}": use letters, digits, ".", "_" and "-", 63 at most')
-        try:
+        with made_for(self):
             self._check()
-            object.__setattr__(self, "templates", tuple(GroupTemplate.parse(text) for text in self.groups))
-            prefixes = [template.prefix for template in self.templates]
-            if len(set(prefixes)) != len(prefixes):
-                raise ValueError("groups: two templates begin with the same text, so one could imitate the other")
-        except ValueError as error:
-            raise ValueError(f'issuer "{self.name}": {error}') from None
 
     def _check(self) -> None:
         for url in self.accepted:
@@ -90,22 +133,13 @@ class OidcIssuer:
         self._check_keys()
         if self.jwks_uri is not None:
             check_url(self.jwks_uri, "jwks_uri", loopback=self.on_loopback)
-        for setting in ("audiences", "algorithms", "authorized_parties", "groups", "aliases"):
-            # A lone string would be taken for its letters.
-            if type(getattr(self, setting)) is not tuple:
-                raise ValueError(f"{setting}: must be a tuple of texts")
+        check_tuples(self, "audiences", "algorithms", "authorized_parties", "groups", "aliases")
         if not self.audiences or not all(self.audiences):
             raise ValueError("audiences: name at least one; a token made for anybody is a token made for nobody")
         if not self.algorithms or not set(self.algorithms) <= set(DEFAULT_ALGORITHMS):
             raise ValueError(f"algorithms: choose from {', '.join(DEFAULT_ALGORITHMS)}")
-        for claim, bound in self.bind.items():
-            values = bound if isinstance(bound, tuple) else (bound,)
-            if not values or any(type(value) not in (str, int, bool) for value in values):
-                raise ValueError(f"bind: {claim}: must be text, a whole number, true or false, or several of these")
-        for setting, low, high in (("leeway", 0, 300), ("session_grace", 0, 86400), ("max_session", 1, 7 * 86400)):
-            value = getattr(self, setting)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"{setting}: must be from {low} to {high} seconds")
+        check_bind(self.bind)
+        check_seconds(self)
 
     def _check_keys(self) -> None:
         if sum(place is not None for place in (self.jwks_uri, self.jwks, self.jwks_file)) > 1:

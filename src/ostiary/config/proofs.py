@@ -1,0 +1,50 @@
+"""`issuers:` whose proofs are no JWT."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ostiary.config.values import Bound, Name, Seconds, Section, Texts
+from ostiary.core import PrincipalKind
+from ostiary.identity import SamlIssuer
+
+
+class Saml(Section):
+    """`type: saml`."""
+
+    name: Name
+    type: Literal["saml"]
+    entity_id: str
+    metadata: str
+    audience: Texts
+    recipient: Texts
+    kind: Literal["workload", "human"] = "workload"
+    bind: dict[str, Bound] = Field(default_factory=dict)
+    groups: Texts = ()
+    one_time: bool = False
+    leeway: Seconds = 30.0
+    session_grace: Seconds = 60.0
+    max_session: Seconds = 43200.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.made(Path())
+        return self
+
+    def made(self, base: Path) -> SamlIssuer:
+        """As identity takes it. Raises ValueError."""
+        return SamlIssuer(
+            name=self.name,
+            entity_id=self.entity_id,
+            metadata=base / self.metadata,
+            audiences=self.audience,
+            recipients=self.recipient,
+            kind=PrincipalKind(self.kind),
+            bind=self.bind,
+            groups=self.groups,
+            one_time=self.one_time,
+            leeway=self.leeway,
+            session_grace=self.session_grace,
+            max_session=self.max_session,
+        )

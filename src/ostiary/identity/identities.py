@@ -1,0 +1,69 @@
+"""The `Identity` port: each proof to the kind of issuer it is of."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ostiary.core import Principal, Proof
+from ostiary.identity.fetch import Fetch
+from ostiary.identity.groups import GroupNames
+from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.oidc import OidcIdentity
+from ostiary.identity.rules import check_private
+from ostiary.identity.saml.issuer import SamlIssuer
+
+if TYPE_CHECKING:
+    from ostiary.identity.saml.service import SamlIdentity
+
+AnyIssuer = OidcIssuer | SamlIssuer
+
+
+class Identities:
+    """Verifies the proofs of all configured issuers.
+
+    Args:
+        issuers: Names are unique.
+        fetch: How documents of OIDC issuers are had.
+        clock: Unix seconds.
+        allow_plaintext_loopback: Accept a token without TLS when the client is on a loopback address.
+
+    Raises:
+        OSError: A file of an issuer can't be read.
+        ValueError: Two issuers can't be told apart, or a file is not what it must be.
+    """
+
+    def __init__(
+        self,
+        issuers: Iterable[AnyIssuer],
+        fetch: Fetch,
+        clock: Callable[[], float],
+        *,
+        allow_plaintext_loopback: bool = False,
+    ) -> None:
+        issuers = tuple(issuers)
+        if len({issuer.name for issuer in issuers}) != len(issuers):
+            raise ValueError("two issuers have the same name")
+        self._allow_plaintext_loopback = allow_plaintext_loopback
+        names = GroupNames(template for issuer in issuers for template in issuer.templates)
+        self._oidc = OidcIdentity(
+            (issuer for issuer in issuers if isinstance(issuer, OidcIssuer)),
+            fetch,
+            clock,
+            allow_plaintext_loopback=allow_plaintext_loopback,
+            names=names,
+        )
+        saml = [issuer for issuer in issuers if isinstance(issuer, SamlIssuer)]
+        self._saml = _saml(saml, names, clock) if saml else None
+
+    async def identify(self, proof: Proof) -> Principal:
+        """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""
+        # A JWT has dots, base64 has none.
+        if self._saml is not None and b"." not in proof.token.reveal():
+            check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
+            return self._saml.identify(proof)
+        return await self._oidc.identify(proof)
+
+
+def _saml(issuers: list[SamlIssuer], names: GroupNames, clock: Callable[[], float]) -> "SamlIdentity":
+    from ostiary.identity.saml.service import SamlIdentity
+
+    return SamlIdentity(issuers, names, clock)

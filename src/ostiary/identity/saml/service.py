@@ -1,0 +1,101 @@
+"""Assertions of the configured identity providers to principals.
+
+bounds → XML → issuer → signature → the signed bytes alone: issuer → audience, times, recipient → subject → bound
+attributes → groups → replay
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ostiary.core import Principal, Proof
+from ostiary.identity.claims import is_safe_text, recorded_claims
+from ostiary.identity.groups import GroupNames, UnfitClaim
+from ostiary.identity.rules import check_bound
+from ostiary.identity.saml.document import SAML, decode, parse
+from ostiary.identity.saml.issuer import SamlIssuer
+from ostiary.identity.saml.metadata import Metadata, read_metadata
+from ostiary.identity.saml.refuse import NEW_ASSERTION, refused
+from ostiary.identity.saml.rules import attributes_of, check_response, check_window, issuer_of, subject_of
+from ostiary.identity.saml.signature import signed_assertion
+
+MAX_USED: Final = 10_000
+
+
+class SamlIdentity:
+    """Verifies assertions.
+
+    Args:
+        issuers: Names and entity ids are unique.
+        names: of the groups of all issuers.
+        clock: Unix seconds.
+
+    Raises:
+        OSError: A metadata file can't be read.
+        ValueError: One is not what it must be, or two issuers have the same entity id.
+    """
+
+    def __init__(self, issuers: Iterable[SamlIssuer], names: GroupNames, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._names = names
+        self._issuers: dict[str, tuple[SamlIssuer, Metadata]] = {}
+        #: Assertions that may not be used again: issuer and id → when that follows from their expiry.
+        self._used: dict[tuple[str, str], float] = {}
+        for issuer in issuers:
+            if issuer.entity_id in self._issuers:
+                raise ValueError(f'issuer "{issuer.name}": another issuer has the same entity_id')
+            self._issuers[issuer.entity_id] = issuer, read_metadata(issuer.metadata, issuer.entity_id)
+
+    def identify(self, proof: Proof) -> Principal:
+        """Verify the password of the proof. Raises Refused(IDENTITY); its sentences hold nothing of the assertion."""
+        raw = proof.token.reveal()
+        root = parse(decode(raw))
+        # Which issuer it claims: this chooses the certificates, and is checked again on what they signed.
+        claimed = issuer_of(next(root.iter(f"{SAML}Assertion"), root))
+        if claimed is None or claimed not in self._issuers:
+            raise refused("its issuer is not one of those configured here", "use an assertion of a configured issuer")
+        issuer, metadata = self._issuers[claimed]
+        now = self._clock()
+        if metadata.valid_until is not None and now >= metadata.valid_until:
+            raise refused(
+                f'the metadata of issuer "{issuer.name}" is out of date', "the gateway's operator must renew the file"
+            )
+        assertion, response = signed_assertion(root, metadata.certificates, now)
+        if issuer_of(assertion) != issuer.entity_id:
+            raise refused("its signature is another issuer's")
+        if response is not None:
+            check_response(issuer, response)
+        window = check_window(issuer, assertion, proof.source, now)
+        subject = subject_of(assertion)
+        # An attribute is what the provider itself says: there is no `email_verified` to wait for.
+        attributes = {"email_verified": True, **attributes_of(assertion)}
+        check_bound(issuer.name, issuer.bind, attributes)
+        try:
+            groups = self._names.groups(issuer.templates, attributes)
+        except UnfitClaim as error:
+            raise refused(
+                str(error), f'change the attribute, or the group templates of issuer "{issuer.name}"'
+            ) from None
+        identity = assertion.get("ID", "")
+        if window.one_time:
+            self._use(issuer, identity, window.expires_at, now)
+        return Principal(
+            kind=issuer.kind,
+            issuer=issuer.name,
+            subject=subject,
+            groups=groups,
+            expires_at=window.expires_at,
+            session_until=min(window.expires_at + issuer.session_grace, now + issuer.max_session),
+            proof_id=identity if is_safe_text(identity, 128) else f"sha256:{hashlib.sha256(raw).hexdigest()[:32]}",
+            claims=recorded_claims(attributes),
+        )
+
+    def _use(self, issuer: SamlIssuer, identity: str, expires_at: float, now: float) -> None:
+        key = issuer.name, identity
+        if key in self._used:
+            raise refused("it was used before, and may be used once only", NEW_ASSERTION)
+        if len(self._used) >= MAX_USED:
+            self._used = {used: end for used, end in self._used.items() if end > now}
+            if len(self._used) >= MAX_USED:
+                raise refused("more assertions are used once than this gateway can remember", "try again later")
+        self._used[key] = expires_at + issuer.leeway

@@ -1,0 +1,131 @@
+"""Assertions of the npm identity provider `samlp`, verified by our identity, with python3-saml as a second opinion."""
+
+import html
+import re
+import subprocess
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from ostiary.core import Principal, Proof, Secret
+from ostiary.gate.ports import Refused
+from ostiary.identity import HttpFetch, Identities, SamlIssuer
+from tests.real.npm import installed
+from tests.real.servers import free_port
+
+pytestmark = pytest.mark.timeout(300)
+
+AUDIENCE = "https://gateway.example/metadata"
+ACS = "https://gateway.example/acs"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A running provider."""
+
+    url: str
+    certificate: str
+    metadata: Path
+
+    def sso(self, path: str) -> str:
+        """What the form would post: a Response in base64, by the login the provider begins itself."""
+        with httpx2.Client(trust_env=False) as browser:
+            page = browser.get(f"{self.url}/{path}").raise_for_status().text
+        found = re.search(r'name="SAMLResponse"\s+value="([^"]+)"', page)
+        assert found is not None
+        return html.unescape(found[1])
+
+    async def identify(self, password: str, **changes: object) -> Principal:
+        """By an identity with this issuer."""
+        good: dict[str, object] = {
+            "name": "corp",
+            "entity_id": f"{self.url}/metadata",
+            "metadata": self.metadata,
+            "audiences": (AUDIENCE,),
+            "recipients": (ACS,),
+            "groups": ("{groups}", "mail/{email}"),
+            **changes,
+        }
+        identity = Identities([SamlIssuer(**good)], HttpFetch(), time.time)  # type: ignore[arg-type]
+        return await identity.identify(
+            Proof(Secret(password), "orders", "127.0.0.1:4000", encrypted=True, loopback=True)
+        )
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """Installed on first use, started on a free port."""
+    node, cache = installed(Path(__file__).parent / "saml_idp", "idp.cjs")
+    home = tmp_path_factory.mktemp("idp")
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "idp")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = (
+        builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    )
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (home / "cert.pem").write_bytes(certificate)
+    (home / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    port = free_port()
+    command = [node, "idp.cjs", str(port), str(home), AUDIENCE, ACS]
+    with subprocess.Popen(command, cwd=cache, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            if b"up\n" not in iter(process.stdout.readline, b""):
+                pytest.fail("samlp did not start")
+            url = f"http://127.0.0.1:{port}"
+            file = home / "idp.xml"
+            with httpx2.Client(trust_env=False) as browser:
+                file.write_bytes(browser.get(f"{url}/metadata").raise_for_status().content)
+            yield Provider(url, certificate.decode(), file)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("signed", ["assertion", "response"])
+async def test_a_real_response(provider: Provider, signed: str) -> None:
+    """By the provider's own metadata; another audience, recipient or issuer is refused, and so is a changed byte."""
+    password = provider.sso(signed)
+    principal = await provider.identify(password)
+    assert principal.id == "corp:ada@example.test"
+    assert principal.groups == {"dev", "sre", "mail/ada@example.test"}
+    for changes in ({"audiences": ("x",)}, {"recipients": ("x",)}, {"bind": {"email": "eve@example.test"}}):
+        with pytest.raises(Refused):
+            await provider.identify(password, **changes)
+    with pytest.raises(Refused, match="signature"):
+        await provider.identify(b64encode(b64decode(password).replace(b">dev<", b">dba<")).decode())
+
+
+@pytest.mark.parametrize("signed", ["assertion", "response"])
+def test_a_second_opinion(provider: Provider, signed: str) -> None:
+    """python3-saml (xmlsec) takes the same response for good, and reads the same out of it."""
+    response = pytest.importorskip("onelogin.saml2.response", exc_type=ImportError)
+    settings = pytest.importorskip("onelogin.saml2.settings")
+    configured = settings.OneLogin_Saml2_Settings(
+        {
+            "strict": True,
+            "security": {"wantAssertionsSigned": signed == "assertion", "wantMessagesSigned": signed == "response"},
+            "sp": {"entityId": AUDIENCE, "assertionConsumerService": {"url": ACS}},
+            "idp": {
+                "entityId": f"{provider.url}/metadata",
+                "singleSignOnService": {"url": f"{provider.url}/sso"},
+                "x509cert": provider.certificate,
+            },
+        }
+    )
+    found = response.OneLogin_Saml2_Response(configured, provider.sso(signed))
+    request = {"http_host": "gateway.example", "script_name": "/acs", "https": "on"}
+    assert found.is_valid(request), found.get_error()
+    assert found.get_nameid() == "ada@example.test"
+    assert found.get_attributes()["groups"] == ["dev", "sre"]
