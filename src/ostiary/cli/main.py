@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ostiary.cli import approvals, audit, policy, service_accounts, sessions
+from ostiary.cli import approvals, audit, client, policy, service_accounts, sessions
 from ostiary.cli.common import ConfigOption, Context, errors, verdict, wrong
 from ostiary.cli.output import Output, OutputOption, err, fail, say, structured, table
 from ostiary.control import Operations
@@ -76,6 +76,8 @@ def build(hooks: Hooks) -> typer.Typer:
             "no target is declared",
             dropped=("PROTOCOL",),
         )
+
+    client.add(app)
 
     @app.command()
     def serve(config: ConfigOption = None) -> None:
