@@ -14,7 +14,7 @@ from ostiary.config.document import MAX_FILE, MAX_VALUES
 from ostiary.control import starter
 from ostiary.core import Operation, PrincipalKind, RecordingLevel, Secret, TlsMode
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
-from ostiary.identity import OidcIssuer, SamlIssuer
+from ostiary.identity import AwsIssuer, OidcIssuer, SamlIssuer
 from ostiary.identity.fetch import Access
 from ostiary.identity.issuer import BoundValue
 from ostiary.masking import Detector, Transform
@@ -318,6 +318,9 @@ ISSUERS = {
     "type: kubernetes, audience: a, issuer: https://k8s.example, jwks: {keys: []}": "jwks: no key in it can be used",
     "type: kubernetes, audience: a, issuer: https://k8s.example, token_file: t": "token_file: name with jwks_uri",
     "type: kubernetes, audience: a, issuer: https://k8s.example, jwks_uri: https://a, jwks_file: b": "jwks: its keys",
+    "type: aws, audience: a": "bind: every AWS account can sign such a request, so bind what is yours",
+    "type: aws, audience: a, bind: {account: 123456789012}": "twelve digits, in quotes",
+    "type: aws, audience: a, bind: {account: '123456789012'}, regions: [x]": 'regions: "x" is none',
     "type: spiffe, audience: a, trust_domain: acme.example": "bundle: a trust domain has no discovery: name",
     "type: spiffe, audience: a, trust_domain: 'spiffe://acme.example', bundle_file: b": "trust_domain: write its name",
     "type: spiffe, audience: a, trust_domain: a.example, issuer: b": "issuer: no such setting; there are audience,",
@@ -345,8 +348,17 @@ def test_presets(tmp_path: Path) -> None:
         f"  - {{name: az, type: azure, tenant: {TENANT}, audience: a, kind: human}}\n"
         f"  - {{name: circle, type: circleci, organization: {TENANT}}}\n"
         "  - {name: mesh, type: spiffe, trust_domain: acme.example, audience: a, bundle_file: b.json, leeway: 5s}\n"
+        "  - {name: aws, type: aws, audience: gw, bind: {account: '012345678901'}, regions: [eu-west-1], max_age: 1m}\n"
         "targets:",
         1,
+    )
+    aws = load(tmp_path, text).issuers[-1]
+    assert isinstance(aws, AwsIssuer)
+    assert (aws.bind, list(aws.endpoints)[1], aws.max_age, aws.max_session) == (
+        {"account": "012345678901"},
+        "sts.eu-west-1.amazonaws.com",
+        60.0,
+        3600.0,
     )
     found = [issuer for issuer in load(tmp_path, text).issuers if isinstance(issuer, OidcIssuer)]
     _, gitlab, k8s, api, az, circle, mesh = found

@@ -9,7 +9,7 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
-from ostiary.identity import AnyIssuer, OidcIssuer
+from ostiary.identity import AnyIssuer, OidcIssuer, SamlIssuer
 from ostiary.identity.keys import check_files
 from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
@@ -61,7 +61,7 @@ def _told(where: str, what: str, attempt: Callable[[], object]) -> Iterator[str]
 def _check_issuer(issuer: AnyIssuer) -> None:
     if isinstance(issuer, OidcIssuer):
         check_files(issuer)
-    else:
+    elif isinstance(issuer, SamlIssuer):
         from ostiary.identity.saml.metadata import read_metadata
 
         read_metadata(issuer.metadata, issuer.entity_id)

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from ostiary.config.values import Bound, Name, Seconds, Section, Texts
 from ostiary.core import PrincipalKind
-from ostiary.identity import SamlIssuer
+from ostiary.identity import AwsIssuer, SamlIssuer
+from ostiary.identity.aws.issuer import DEFAULT_GROUPS
 
 
 class Saml(Section):
@@ -47,4 +48,38 @@ class Saml(Section):
             leeway=self.leeway,
             session_grace=self.session_grace,
             max_session=self.max_session,
+        )
+
+
+class Aws(Section):
+    """`type: aws`."""
+
+    name: Name
+    type: Literal["aws"]
+    audience: Texts
+    kind: Literal["workload", "human"] = "workload"
+    bind: dict[str, Bound] = Field(default_factory=dict)
+    groups: Texts = DEFAULT_GROUPS
+    regions: Texts = ()
+    max_age: Seconds = 300.0
+    leeway: Seconds = 30.0
+    max_session: Seconds = 3600.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.made(Path())
+        return self
+
+    def made(self, base: Path) -> AwsIssuer:
+        """As identity takes it. Raises ValueError."""
+        return AwsIssuer(
+            name=self.name,
+            audiences=self.audience,
+            bind=self.bind,
+            groups=self.groups,
+            regions=self.regions,
+            max_age=self.max_age,
+            leeway=self.leeway,
+            max_session=self.max_session,
+            kind=PrincipalKind(self.kind),
         )

@@ -28,9 +28,9 @@ def find_claim(claims: Mapping[str, object], name: str) -> object:
     A name that begins with "/" is a JSON Pointer (RFC 6901) to a nested claim: `/kubernetes.io/namespace`.
     `email` counts as missing unless `email_verified` is true: some issuers let their users type any address.
     """
-    if name.removeprefix("/") == "email" and claims.get("email_verified") is not True:
+    if name in ("email", "/email") and claims.get("email_verified") is not True:
         return None
-    if not name.startswith("/"):
+    if name[:1] != "/":
         return claims.get(name)
     value: object = claims
     for part in name[1:].split("/"):
@@ -50,6 +50,8 @@ def recorded_claims(claims: Mapping[str, object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _RECORDED:
         value = find_claim(claims, name)
+        if value is None:
+            continue
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
             value = str(value)
         if isinstance(value, str) and value and value.isprintable():

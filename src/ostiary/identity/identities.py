@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ostiary.core import Principal, Proof
+from ostiary.identity.aws.issuer import AwsIssuer
+from ostiary.identity.aws.proof import is_proof
+from ostiary.identity.aws.service import AwsIdentity
+from ostiary.identity.aws.sts import HttpSts, Sts
 from ostiary.identity.fetch import Fetch
 from ostiary.identity.groups import GroupNames
 from ostiary.identity.issuer import OidcIssuer
@@ -14,7 +18,7 @@ from ostiary.identity.saml.issuer import SamlIssuer
 if TYPE_CHECKING:
     from ostiary.identity.saml.service import SamlIdentity
 
-AnyIssuer = OidcIssuer | SamlIssuer
+AnyIssuer = OidcIssuer | SamlIssuer | AwsIssuer
 
 
 class Identities:
@@ -23,6 +27,7 @@ class Identities:
     Args:
         issuers: Names are unique.
         fetch: How documents of OIDC issuers are had.
+        sts: How STS is asked about proofs of AWS; over HTTPS unless told otherwise.
         clock: Unix seconds.
         allow_plaintext_loopback: Accept a token without TLS when the client is on a loopback address.
 
@@ -38,6 +43,7 @@ class Identities:
         clock: Callable[[], float],
         *,
         allow_plaintext_loopback: bool = False,
+        sts: Sts | None = None,
     ) -> None:
         issuers = tuple(issuers)
         if len({issuer.name for issuer in issuers}) != len(issuers):
@@ -53,12 +59,17 @@ class Identities:
         )
         saml = [issuer for issuer in issuers if isinstance(issuer, SamlIssuer)]
         self._saml = _saml(saml, names, clock) if saml else None
+        aws = [issuer for issuer in issuers if isinstance(issuer, AwsIssuer)]
+        self._aws = AwsIdentity(aws, sts or HttpSts(), clock, names) if aws else None
 
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""
+        check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
+        token = proof.token.reveal()
+        if self._aws is not None and is_proof(token):
+            return await self._aws.identify(proof)
         # A JWT has dots, base64 has none.
-        if self._saml is not None and b"." not in proof.token.reveal():
-            check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
+        if self._saml is not None and b"." not in token:
             return self._saml.identify(proof)
         return await self._oidc.identify(proof)
 

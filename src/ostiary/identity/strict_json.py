@@ -11,7 +11,7 @@ def load_json(data: bytes) -> Any:
         ValueError: It is none. The text is a clause for people and quotes nothing.
     """
     try:
-        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return _DECODER.decode(data.decode())
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON that can be read in one way only") from None
 
@@ -25,3 +25,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
