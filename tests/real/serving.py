@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString, TypeVar
 
+import httpx2
 import psycopg
 
 from ostiary.core import Secret
@@ -28,7 +30,7 @@ server:
   state: sqlite:state.db
   tls: auto
   masking_key: {{env: SERVED_MASKING_KEY}}
-  listen: {{postgres: 127.0.0.1:0}}
+  listen: {{postgres: 127.0.0.1:0, api: 127.0.0.1:0}}
 issuers:
   - name: ci
     type: oidc
@@ -56,6 +58,10 @@ approvals:
   dba: {{members: [{{group: dba}}], required: 1, timeout: {timeout}}}
 """
 POLICY = """\
+@id("operators")
+permit (principal in Group::"ops", action in [Action::"view", Action::"administer", Action::"audit"], resource);
+@id("approvers")
+permit (principal in Group::"dba", action == Action::"approve", resource in Target::"shop");
 @id("works")
 permit (principal in Group::"app", action, resource);
 @id("functions")
@@ -129,6 +135,7 @@ class Served:
     timeout: str = "10m"
     process: "subprocess.Popen[bytes] | None" = None
     port: int = 0
+    api_port: int = 0
     _environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -181,6 +188,7 @@ class Served:
         until(lambda: len(self.events("serving")) > known or process.poll() is not None, "serving")
         assert process.poll() is None, self.log.read_text()
         self.port = int(self.events("serving")[-1]["postgres"])
+        self.api_port = int(self.events("serving")[-1]["api"])
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit code."""
@@ -214,6 +222,14 @@ class Served:
             "autocommit": True,
         }
         return psycopg.connect(**{**settings, **more})
+
+    def api(self, method: str, path: str, token: Secret | None, body: Any = None, **headers: str) -> httpx2.Response:
+        """As a client of the API does, with the gateway's certificate as its authority."""
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.reveal_text()}"
+        context = ssl.create_default_context(cafile=str(self.home / "gateway.crt"))
+        url = f"https://127.0.0.1:{self.api_port}{path}"
+        return httpx2.request(method, url, headers=headers, json=body, verify=context, timeout=20)
 
     def cli(self, *arguments: str, token: Secret | None = None) -> "subprocess.CompletedProcess[str]":
         """As a person does."""

@@ -11,8 +11,12 @@ from ostiary.accounts import AccountRepository
 from ostiary.approvals import ApprovalRepository
 from ostiary.config import Settings
 from ostiary.control import Operations, ServiceAccounts
-from ostiary.core import Principal, Proof
+from ostiary.control.access import Access
+from ostiary.control.inventory import Inventory
+from ostiary.core import Action, Principal, Proof, Target
 from ostiary.credentials import PostgresRoleCredential, StaticCredential
+from ostiary.masking import MaskingConfig
+from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ def operations_of(settings: Settings) -> Operations:
         service_accounts=ServiceAccounts(
             accounts, tuple(target.name for target in settings.targets), account_changed, time.time
         ),
-        judge=lambda target, text: PROTOCOLS[target.protocol]().judged(target, text),
+        judge=_judged,
     )
 
 
@@ -69,6 +73,24 @@ def account_changed(*, by: str, change: str, account: str, before: Mapping[str, 
 def _kind(credential: StaticCredential | PostgresRoleCredential) -> str:
     """As `type:` names it."""
     return "static" if isinstance(credential, StaticCredential) else "postgres-role"
+
+
+def inventory_of(settings: Settings, access: Access, policy: CedarPolicy, masking: MaskingConfig) -> Inventory:
+    """What is declared, for whoever may see it."""
+    return Inventory(
+        access,
+        policy,
+        {target.name: target for target in settings.targets},
+        {name: _kind(credential) for name, credential in settings.credentials.items()},
+        settings.issuers,
+        masking,
+        _judged,
+        time.time,
+    )
+
+
+def _judged(target: Target, text: str) -> Action:
+    return PROTOCOLS[target.protocol]().judged(target, text)
 
 
 async def _identify(settings: Settings, proof: Proof) -> Principal:

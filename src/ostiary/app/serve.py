@@ -1,10 +1,7 @@
 """A gateway that serves: every room made, put together, and taken down in the right order."""
 
 import asyncio
-import errno
-import os
 import secrets
-import ssl
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +11,8 @@ from pathlib import Path
 import structlog
 
 from ostiary.accounts import ISSUER_NAME, AccountIdentity, Clients, Liveness
+from ostiary.app.api import Rooms, start_api
+from ostiary.app.listening import listen, listener_tls
 from ostiary.approvals import ApprovalService
 from ostiary.config import Settings
 from ostiary.core import Refusal, RefusalKind, Target
@@ -34,7 +33,7 @@ from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import FileRecording, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
-from ostiary.runtime.local_tls import server_context
+from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
 from ostiary.wire.contract import Listening
 
@@ -42,8 +41,6 @@ log = structlog.get_logger()
 POLICY_POLL_SECONDS = 1.0
 ACCOUNT_POLL_SECONDS = 2.0
 STOP_SECONDS = 35.0
-#: Errors of a listener that say all by themselves; asyncio's own text repeats the address in its own way.
-_USUAL = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 #: Names, times and sizes of the policy files.
@@ -84,8 +81,9 @@ async def start(settings: Settings) -> Running:
         # Before they are read: what changes while the rest is made is noticed too.
         stamp = _stamp(settings.policies)
         policy = CedarPolicy(settings.policies, time.time)
-        masking = ColumnMasking(settings.masking())
-        tls = _listener_tls(settings) if settings.tls is not None else None
+        masking_config = settings.masking()
+        masking = ColumnMasking(masking_config)
+        tls = listener_tls(settings, "postgresql")
         signer = Signer.load(settings.recording_key)
         recording = FileRecording(settings.recordings, signer, time.time, settings.fsync)
         stack.callback(recording.close)
@@ -105,26 +103,22 @@ async def start(settings: Settings) -> Running:
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
-        listeners: list[Listener] = []
+        live, listeners = LiveSessions(), list[Listener]()
         for protocol, (host, port) in settings.listen.items():
             spoken = PROTOCOLS[protocol]()
             listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away)
-            serving[protocol] = await _listen(listener, host, port)
+            serving[protocol] = await listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
             listeners.append(listener)
+            live.follow(listener)
         liveness = Liveness(store.accounts, time.time)
         for work in (_follow(policy, settings.policies, stamp), leases.run(), _end_closed(liveness, listeners)):
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
+        if settings.api is not None:
+            rooms = Rooms(identity, policy, registry.by_name, masking_config, recording, signer, store, approvals, live)
+            serving["api"] = await start_api(stack, settings, rooms)
         return Running(serving, policy, stack.pop_all())
-
-
-async def _listen(listener: Listener, host: str, port: int) -> int:
-    try:
-        return await listener.start(host, port)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno in _USUAL else str(error)
-        raise OSError(f"{host}:{port} can't be listened on: {why}; another address goes into server.listen") from error
 
 
 async def _stop(listener: Listener) -> None:
@@ -168,11 +162,6 @@ def _issuers(settings: Settings) -> dict[str, Issuer]:
             admin = PostgresAdmin(target, credential, target_context)
             issuers[target.name] = PostgresRoleIssuer(target, credential, admin, settings.node, time.time)
     return issuers
-
-
-def _listener_tls(settings: Settings) -> ssl.SSLContext:
-    assert settings.tls is not None
-    return server_context(settings.tls.cert, settings.tls.key, settings.recording_key.parent)
 
 
 def _reload(policy: CedarPolicy) -> None:

@@ -1,6 +1,6 @@
 """Requests that wait for a person: stored, shown, decided by compare-and-set, used once."""
 
-from ostiary.approvals.desk import ApprovalDesk, ApprovalError, NotAllowed, Settled, UnknownRequest
+from ostiary.approvals.desk import ApprovalDesk, ApprovalError, Changed, NotAllowed, Settled, UnknownRequest
 from ostiary.approvals.model import Approval, ApprovalGroup, ApprovalRequest, ApprovalState, Quorum, Vote
 from ostiary.approvals.repository import Admission, ApprovalRepository, Limits
 from ostiary.approvals.service import ApprovalService
@@ -15,6 +15,7 @@ __all__ = [
     "ApprovalRequest",
     "ApprovalService",
     "ApprovalState",
+    "Changed",
     "Limits",
     "NotAllowed",
     "Quorum",

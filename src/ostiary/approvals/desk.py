@@ -46,6 +46,10 @@ class NotAllowed(ApprovalError):  # noqa: N818
     """This person may not decide this request."""
 
 
+class Changed(ApprovalError):  # noqa: N818
+    """The request is not as it was when it was looked at."""
+
+
 class ApprovalDesk:
     """Lists, shows and decides requests."""
 
@@ -77,10 +81,13 @@ class ApprovalDesk:
             return replace(approval, state=ApprovalState.EXPIRED, decided_at=approval.request.expires_at)
         return approval
 
-    async def decide(self, code: str, approver: Principal, approve: bool, reason: str = "") -> Approval:
+    async def decide(
+        self, code: str, approver: Principal, approve: bool, reason: str = "", revision: int | None = None
+    ) -> Approval:
         """Count one person's decision; returns the approval after it, which may still lack others (`missing`).
 
-        Raises UnknownRequest, Settled, NotAllowed, or ApprovalError when the reason is unfit.
+        `revision`: decide only if it is still the one that was looked at. Raises UnknownRequest, Settled, NotAllowed,
+        Changed, or ApprovalError when the reason is unfit.
         """
         if len(reason) > MAX_REASON or not reason.isprintable():
             raise ApprovalError(
@@ -91,6 +98,8 @@ class ApprovalDesk:
             before = await self.show(code)
             now = self._clock()
             _check_open(before, now)
+            if revision is not None and revision != before.revision:
+                raise Changed(f"request {before.request.code} has changed since you looked", "look again, then decide")
             groups = self._check_approver(before, approver, approve, now)
             after = before.with_vote(Vote(approver.id, groups, approve, reason, now))
             if await self._repository.vote(before, after, now, now - STALE_SECONDS):

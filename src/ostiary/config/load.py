@@ -14,7 +14,7 @@ from ostiary.accounts import ISSUER_NAME
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
-from ostiary.config.values import Section
+from ostiary.config.values import API, Section
 from ostiary.masking import Classification, MaskingConfig, Transform
 
 Problem = tuple[Place, str]
@@ -69,7 +69,8 @@ def _settings(path: Path, document: Document, file: File) -> Settings:
         node=server.node,
         tls=pair if tls is not None else None,
         plaintext_loopback=server.plaintext_loopback,
-        listen={str(name): where for name, where in server.listen.items()},
+        listen={str(name): where for name, where in server.listen.items() if name != API},
+        api=server.listen.get(API),
         issuers=tuple(issuer.made(base) for issuer in file.issuers),
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},

@@ -35,6 +35,8 @@ class Settings:
     plaintext_loopback: bool
     #: protocol → (host, port)
     listen: Mapping[str, tuple[str, int]]
+    #: (host, port) of the API; None: there is none.
+    api: tuple[str, int] | None
     issuers: tuple[AnyIssuer, ...]
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]

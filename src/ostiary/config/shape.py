@@ -12,7 +12,18 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from ostiary.approvals import ApprovalGroup
 from ostiary.config.issuers import Issuer
-from ostiary.config.values import Address, Hidden, Name, ProtocolName, Seconds, SecretPlace, Section, Texts, remote
+from ostiary.config.values import (
+    Address,
+    Hidden,
+    ListenerName,
+    Name,
+    ProtocolName,
+    Seconds,
+    SecretPlace,
+    Section,
+    Texts,
+    remote,
+)
 from ostiary.core import RecordingLevel, Secret, Target, TlsMode, TlsSettings
 from ostiary.core.naming import lineage
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
@@ -51,7 +62,7 @@ class Server(Section):
     ) = None
     plaintext_loopback: bool = False
     masking_key: Hidden | None = None
-    listen: Annotated[dict[ProtocolName, Address], Field(min_length=1)]
+    listen: Annotated[dict[ListenerName, Address], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -26,6 +26,14 @@ def _name(value: object) -> object:
     return value
 
 
+#: A listener that is not of a protocol.
+API = "api"
+
+
+def _listener(value: str) -> str:
+    return value if value == API else _protocol(value)
+
+
 def _protocol(value: str) -> str:
     if value not in PROTOCOLS:
         raise ValueError(f"must be {' or '.join(map(repr, PROTOCOLS))}")
@@ -73,6 +81,7 @@ def _bound(value: object) -> object:
 
 Name = Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
 ProtocolName = Annotated[str, AfterValidator(_protocol), WithJsonSchema({"type": "string", "enum": [*PROTOCOLS]})]
+ListenerName = Annotated[str, AfterValidator(_listener), WithJsonSchema({"type": "string", "enum": [API, *PROTOCOLS]})]
 Seconds = Annotated[
     float,
     BeforeValidator(_seconds),

@@ -40,6 +40,24 @@ class TargetView:
     credential: str
     labels: Mapping[str, str]
 
+    @classmethod
+    def of(cls, target: Target, credential: str) -> "TargetView":
+        """`credential`: its kind, as `type:` names it."""
+        address = f"{target.host}:{target.port}"
+        return cls(
+            target.name, target.protocol, address, target.database, target.tls.mode.value, credential, target.labels
+        )
+
+
+def asked_about(identifier: str, groups: Sequence[str], kind: str = "workload") -> Principal:
+    """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing. Raises ValueError."""
+    issuer, _, subject = identifier.partition(":")
+    if not issuer or not subject:
+        raise ValueError(
+            f'"{identifier}" is no principal: write issuer:subject, as in github:repo:acme/shop:ref:refs/heads/main'
+        )
+    return Principal(PrincipalKind(kind), issuer, subject, frozenset(groups), 0.0, 0.0, "asked about")
+
 
 @dataclass(frozen=True, slots=True)
 class Operations:
@@ -65,16 +83,7 @@ class Operations:
     def list_targets(self) -> tuple[TargetView, ...]:
         """Declared targets by name."""
         return tuple(
-            TargetView(
-                target.name,
-                target.protocol,
-                f"{target.host}:{target.port}",
-                target.database,
-                target.tls.mode.value,
-                self.credentials.get(target.name, ""),
-                target.labels,
-            )
-            for _, target in sorted(self.targets.items())
+            TargetView.of(target, self.credentials.get(name, "")) for name, target in sorted(self.targets.items())
         )
 
     # ------------------------------------------------------------ sessions and audit
@@ -132,12 +141,7 @@ class Operations:
 
     def principal(self, identifier: str, groups: Sequence[str], kind: str = "workload") -> Principal:
         """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing."""
-        issuer, _, subject = identifier.partition(":")
-        if not issuer or not subject:
-            raise ValueError(
-                f'"{identifier}" is no principal: write issuer:subject, as in github:repo:acme/shop:ref:refs/heads/main'
-            )
-        return Principal(PrincipalKind(kind), issuer, subject, frozenset(groups), 0.0, 0.0, "asked about")
+        return asked_about(identifier, groups, kind)
 
     # ------------------------------------------------------------ approvals
 

@@ -11,7 +11,7 @@ server:
   recordings: file://recordings          # one signed file a session
   recording_key: recording.key           # made on the first start; keep it from everyone else
   tls: auto                              # a certificate for loopback; in production {cert: gw.crt, key: gw.key}
-  listen: {postgres: 127.0.0.1:6432}
+  listen: {postgres: 127.0.0.1:6432}     # and api: 127.0.0.1:8443 for the REST API; see policies/start.cedar
 
 issuers:                                 # whose tokens are believed
   - name: github
@@ -69,6 +69,20 @@ permit (
   resource
 )
 when { resource in [Object::"orders/pg_catalog", Object::"orders/information_schema"] };
+
+// Who may use the REST API. Only a rule that names these actions permits them.
+// @id("operators")
+// permit (
+//   principal in Group::"repo/acme/operators",
+//   action in [Action::"view", Action::"audit", Action::"administer"],
+//   resource in Gateway::"ostiary"
+// );
+// @id("approvers")
+// permit (
+//   principal in Group::"repo/acme/dba",
+//   action == Action::"approve",
+//   resource in Target::"orders"
+// );
 
 @id("no-unbounded-delete")
 forbid (principal, action == Action::"delete", resource)

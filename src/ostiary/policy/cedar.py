@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ostiary.core import Action, Principal, Ruling, Shape, Target, Verdict
-from ostiary.policy.judge import Finding, Judge, address_of
+from ostiary.policy.judge import GATEWAY, Finding, Judge, address_of
 from ostiary.policy.load import load
-from ostiary.policy.rules import RuleSet
+from ostiary.policy.rules import ControlAction, RuleSet
 
 #: Views kept (one a principal, target and address), the least recently made go first.
 MAX_VIEWS = 512
@@ -84,6 +84,18 @@ class CedarPolicy:
         current = self._current
         judge = Judge(current.rules, principal, target, address_of(source))
         return ruling_of([judge.connect(self._clock())], f"connect to {target.name}", current.number)
+
+    def authorize_control(
+        self, principal: Principal, action: ControlAction, target: Target | None, source: str
+    ) -> Ruling:
+        """May this principal do this with what belongs to the target, or with the gateway (None)?
+
+        A hold is for the caller to refuse. Raises ValueError (see Judge), Refused when a policy fails to evaluate.
+        """
+        current = self._current
+        judge = Judge(current.rules, principal, target or GATEWAY, address_of(source))
+        finding = judge.control(action, self._clock())
+        return ruling_of([finding], f"{action} on {finding.resource}", current.number)
 
     def judge(self, principal: Principal, target: Target, source: str) -> Judge:
         """For explanations: the rules in force, asked without a memo."""

@@ -4,7 +4,7 @@ Theory of operation:
 
 1. Deny by default, forbid wins; that is Cedar's own. A rule that fails to evaluate would be left out by Cedar,
    also a forbid; here it is a refusal.
-2. `unknown` and `unmask` are permitted only by a rule whose head names them.
+2. `unknown`, `unmask` and what the API does are permitted only by a rule whose head names them.
 3. A forbid with `@approval` holds what is otherwise permitted; one forbid without it denies.
 4. A name that does not have exactly one reading is denied. A name whose outside is unresolved (`?.orders`) is
    permitted as itself, and forbidden wherever a forbid names an outside it may turn out to have.
@@ -35,13 +35,16 @@ from ostiary.core import (
     naming,
 )
 from ostiary.gate.ports import Refused
-from ostiary.policy.rules import BY_NAME, UNMASK, Rule, RuleSet
+from ostiary.policy.rules import BY_NAME, UNMASK, ControlAction, Rule, RuleSet
 
 _TYPES = {PrincipalKind.WORKLOAD: "Workload", PrincipalKind.HUMAN: "Human"}
 #: Cedar's numbers end here; a planner's need not.
 _LONGEST = 2**63 - 1
 #: A command that does nothing else touches no rows: there is nothing to estimate.
 _ROWLESS = {Operation.CONNECT, Operation.SESSION, Operation.PUBLISH, Operation.CONSUME}
+#: Stands for the gateway itself where a target is asked about: no target has an empty name.
+GATEWAY = Target("", "", "", 0, "")
+_GATEWAY_UID = {"type": "Gateway", "id": "ostiary"}
 _NO_STATEMENT = Shape((), "", {"has_where": True, "dynamic": False, "statements": 0, "functions": ()})
 
 
@@ -81,14 +84,14 @@ class Judge:
     Args:
         rules: what to ask.
         principal: who. Raises ValueError when its issuer's name would make its id ambiguous.
-        target: where. Raises ValueError when its name would make names of objects ambiguous.
+        target: where, or GATEWAY. Raises ValueError when its name would make names of objects ambiguous.
         address: the client's IP address as `address_of` gives it, or None.
     """
 
     def __init__(self, rules: RuleSet, principal: Principal, target: Target, address: str | None) -> None:
         if ":" in principal.issuer or not principal.issuer:
             raise ValueError("an issuer's name must not be empty or hold a colon")
-        if "/" in target.name or not target.name:
+        if "/" in target.name or (not target.name and target is not GATEWAY):
             raise ValueError("a target's name must not be empty or hold a slash")
         self._rules = rules
         self._target = target
@@ -108,9 +111,13 @@ class Judge:
                     {
                         "uid": _uid("Target", target.name),
                         "attrs": {},
-                        "parents": [] if environment is None else [_uid("Environment", environment)],
+                        "parents": [
+                            _GATEWAY_UID,
+                            *([] if environment is None else [_uid("Environment", environment)]),
+                        ],
                         "tags": dict(target.labels),
                     },
+                    {"uid": _GATEWAY_UID, "attrs": {}, "parents": []},
                 ]
             )
         )
@@ -173,6 +180,12 @@ class Judge:
         chain = _chain("DataClass", names, None)
         context = self.context(_NO_STATEMENT, None, now)
         return self._find(UNMASK, data_class, _uid("DataClass", data_class), chain, context)
+
+    def control(self, action: ControlAction, now: float) -> Finding:
+        """May this be done with the target and what belongs to it, or with the gateway?"""
+        name = self._target.name
+        uid = _uid("Target", name) if name else _GATEWAY_UID
+        return self._find(action.value, name or "the gateway", uid, [], self.context(_NO_STATEMENT, None, now))
 
     def _object(self, action: str, resource: str, names: tuple[str, ...], context: str) -> Finding:
         target = self._target.name

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from typing import Literal
 
 from cedarpy import PolicySet, pst
@@ -9,9 +10,24 @@ from cedarpy import PolicySet, pst
 from ostiary.core import Operation, naming
 
 UNMASK = "unmask"
-ACTIONS: tuple[str, ...] = (*(operation.value for operation in Operation), UNMASK)
+
+
+class ControlAction(StrEnum):
+    """What is done with a gateway apart from sending traffic through it; names are Cedar actions."""
+
+    #: See what is declared, and that sessions are there.
+    VIEW = "view"
+    #: Change something: end a session.
+    ADMINISTER = "administer"
+    #: Decide a request for approval, as a member of the group that is asked.
+    APPROVE = "approve"
+    #: Read what was recorded.
+    AUDIT = "audit"
+
+
+ACTIONS: tuple[str, ...] = (*(operation.value for operation in Operation), UNMASK, *ControlAction)
 #: Never covered by a permit for every action: its head must name them.
-BY_NAME = frozenset({Operation.UNKNOWN.value, UNMASK})
+BY_NAME = frozenset({Operation.UNKNOWN.value, UNMASK, *ControlAction})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ show what it says. `format` and docs/recording.md define the bytes.
 """
 
 from ostiary.recording.chain import Fsync
-from ostiary.recording.format import DamagedRecording, Entry, NewerFormat, RecordingFailed
+from ostiary.recording.format import Change, ChangeStage, DamagedRecording, Entry, NewerFormat, RecordingFailed
 from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
-from ostiary.recording.layout import NoSuchSession, find
+from ostiary.recording.layout import NoSuchSession, audit_logs, find, recordings
 from ostiary.recording.read import read
-from ostiary.recording.recorder import FileRecorder, FileRecording
+from ostiary.recording.recorder import AuditLog, FileRecorder, FileRecording
 from ostiary.recording.replay import Moment, MomentKind, replay
 from ostiary.recording.sessions import (
     ActionDetail,
@@ -26,6 +26,9 @@ from ostiary.recording.verify import Finding, FindingKind, Heads, State, Verdict
 
 __all__ = [
     "ActionDetail",
+    "AuditLog",
+    "Change",
+    "ChangeStage",
     "DamagedRecording",
     "Entry",
     "FileRecorder",
@@ -48,8 +51,10 @@ __all__ = [
     "State",
     "TrustedKeys",
     "Verdict",
+    "audit_logs",
     "find",
     "read",
+    "recordings",
     "replay",
     "safe",
     "sessions",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,6 +40,7 @@ class FileType(StrEnum):
 
     RECORDING = "recording"
     HEADS = "heads"
+    AUDIT = "audit"
 
 
 class RecordingFailed(OSError):  # noqa: N818 - reads as what happened
@@ -72,7 +73,7 @@ class Header:
 
     format: int
     type: str
-    #: Session id, or name of the heads log.
+    #: Session id, or name of the heads log or audit log.
     name: str
     #: Fingerprint of the key that signs.
     key: str
@@ -114,7 +115,43 @@ class Head:
     hash: str
 
 
-Body = Record | Header | Checkpoint | Seal | Head
+class ChangeStage(StrEnum):
+    """How far a change got."""
+
+    #: Permitted, and about to be made: `after` is what was asked for.
+    ASKED = "asked"
+    #: Made: `after` is what came of it.
+    DONE = "done"
+    #: Not made: `reason` says why.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A signed line of an audit log: somebody changed something through the API, or is about to."""
+
+    stage: ChangeStage
+    #: The same in the lines of one change.
+    change_id: str
+    #: `issuer:subject`, and the name of the proof.
+    by: str
+    proof_id: str
+    #: Address of the client, "ip:port".
+    source: str
+    #: "approve", "administer"
+    action: str
+    #: "approvals/7K2PQ4MD", "sessions/5f2c…"
+    resource: str
+    #: Rules that permitted it.
+    rules: tuple[str, ...]
+    #: Why, in the words of whoever did it; at FAILED, of the gateway.
+    reason: str
+    #: What changes, as JSON.
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+Body = Record | Header | Checkpoint | Seal | Head | Change
 
 KINDS: Final[Mapping[type[Body], str]] = {
     SessionStarted: "session_started",
@@ -129,6 +166,7 @@ KINDS: Final[Mapping[type[Body], str]] = {
     Checkpoint: "checkpoint",
     Seal: "seal",
     Head: "head",
+    Change: "change",
 }
 _DECODERS: Final = {name: msgspec.json.Decoder(kind) for kind, name in KINDS.items()}
 

@@ -3,6 +3,7 @@
     recording.pub, keys/<fingerprint>.pub      public keys, the gateway's present one and every one it had
     2026/01/31/235959-<session id>.rec         a session, under the UTC time it began
     heads/20260131T000000.000000Z-<node>-<pid>-<random>.log      what happened to recordings, one file a process and day
+    audit/20260131T120000.000000Z-<node>-<pid>-<random>.log      changes through the API, one file a process and day
 
 A day's folder lists in the order of its sessions' beginnings without opening one of them.
 """
@@ -59,6 +60,11 @@ def recordings(directory: Path) -> Iterator[Path]:
 def heads_logs(directory: Path) -> list[Path]:
     """Every heads log, oldest first."""
     return sorted((directory / "heads").glob("*.log"))
+
+
+def audit_logs(directory: Path) -> list[Path]:
+    """Every audit log, oldest first."""
+    return sorted((directory / "audit").glob("*.log"))
 
 
 def find(directory: Path, prefix: str) -> Path:

@@ -23,7 +23,7 @@ import structlog
 
 from ostiary.core import Record
 from ostiary.recording.chain import Chain, Fsync
-from ostiary.recording.format import Checkpoint, FileType, Head, HeadEvent, HeadsFile, split
+from ostiary.recording.format import Change, Checkpoint, FileType, Head, HeadEvent, HeadsFile, split
 from ostiary.recording.keys import Signer
 from ostiary.recording.layout import file_of, heads_logs
 
@@ -112,7 +112,25 @@ class FileRecording:
         self._finish(process.heads, "closed", process.syncer)
         process.syncer.finish()
 
-    # ------------------------------------------------------------ for the recorder
+    # ------------------------------------------------------------ for the recorder and the audit log
+
+    def now(self) -> float:
+        """Unix seconds, by its clock."""
+        return self._clock()
+
+    def new_audit_log(self, pid: int) -> Chain:
+        """Begin one; the heads log knows of it. Raises OSError."""
+        folder = self._directory / "audit"
+        folder.mkdir(mode=0o750, exist_ok=True)
+        name = _name_of_log(self._clock(), pid)
+        path = folder / f"{name}.log"
+        chain = Chain(path, FileType.AUDIT, name, self._signer, self._clock, self._fsync)
+        try:
+            self.note(HeadEvent.OPENED, _file_of_log(chain), chain)
+        except BaseException:
+            os.close(chain.release())
+            raise
+        return chain
 
     def note(self, event: HeadEvent, file: Path, chain: Chain) -> None:
         """Write the last line of a recording into the heads log. Raises RecordingFailed."""
@@ -150,10 +168,7 @@ class FileRecording:
         return self._process
 
     def _new_heads(self, pid: int) -> Chain:
-        now = self._clock()
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        node = re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())[:64]
-        name = f"{stamp}.{int(now % 1 * 1e6):06d}Z-{node}-{pid}-{secrets.token_hex(4)}"
+        name = _name_of_log(self._clock(), pid)
         previous = tuple(
             head for path in heads_logs(self._directory)[-_PREVIOUS:] if (head := _last_line(path)) is not None
         )
@@ -225,6 +240,60 @@ class FileRecorder:
         self._due_seq = chain.seq + CHECKPOINT_RECORDS
         self._due_time = chain.time + CHECKPOINT_SECONDS
         self._recording.note(HeadEvent.CHECKPOINT, self._file, chain)
+
+
+class AuditLog:
+    """Changes through the API: one signed, chained file a process and day, made with the first of them.
+
+    The heads log vouches for each of its lines, as it does for recordings: one that is gone is missed.
+    """
+
+    def __init__(self, recording: FileRecording) -> None:
+        self._recording = recording
+        self._chain: Chain | None = None
+        self._day = -1
+        self._pid = 0
+
+    def write(self, change: Change) -> None:
+        """Append; the bytes have left the process when this returns. Raises OSError: the change must not be made."""
+        chain = self._here()
+        chain.add_signed(change)
+        chain.push()
+        self._recording.note(HeadEvent.CHECKPOINT, _file_of_log(chain), chain)
+
+    def close(self) -> None:
+        """Seal. Never raises: without a seal verification says so."""
+        chain, self._chain = self._chain, None
+        if chain is None or self._pid != os.getpid():
+            return
+        try:
+            chain.seal("closed")
+            self._recording.note(HeadEvent.SEALED, _file_of_log(chain), chain)
+        except Exception as error:  # noqa: BLE001 - as said above
+            log.warning("the audit log could not be sealed", file=str(chain.path), error=str(error))
+        try:
+            self._recording.retire(chain)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("the audit log could not be synced", file=str(chain.path), error=str(error))
+
+    def _here(self) -> Chain:
+        pid, day = os.getpid(), int(self._recording.now() // 86400)
+        chain = self._chain
+        if chain is not None and self._pid == pid and self._day == day and not chain.stopped:
+            return chain
+        self.close()
+        self._chain, self._pid, self._day = self._recording.new_audit_log(pid), pid, day
+        return self._chain
+
+
+def _file_of_log(chain: Chain) -> Path:
+    return Path(chain.path.parent.name, chain.path.name)
+
+
+def _name_of_log(now: float, pid: int) -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    node = re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())[:64]
+    return f"{stamp}.{int(now % 1 * 1e6):06d}Z-{node}-{pid}-{secrets.token_hex(4)}"
 
 
 def _sync(path: Path, *fds: int) -> None:

@@ -24,7 +24,7 @@ from ostiary.recording.format import (
     signed_message,
 )
 from ostiary.recording.keys import TrustedKeys
-from ostiary.recording.layout import heads_logs, recordings, session_of
+from ostiary.recording.layout import audit_logs, heads_logs, recordings, session_of
 from ostiary.recording.read import lines, writer_lives
 
 #: Findings kept of one file; the first ones say what happened.
@@ -81,7 +81,7 @@ class Verdict:
     """The answer for one file."""
 
     path: Path
-    #: Session id, or name of the heads log.
+    #: Session id, or name of the heads log or audit log.
     name: str
     type: FileType
     state: State
@@ -129,35 +129,35 @@ class Heads:
 
 
 def verify(path: Path, keys: TrustedKeys, heads: Heads | None = None) -> Verdict:
-    """Check one recording: every hash, place and signature; with `heads`, also that nothing of it is gone."""
-    name = session_of(path)
+    """Check one recording or audit log: every hash, place and signature; with `heads`, also that nothing is gone."""
+    file_type, name = _type_of(path), _name_of(path)
     known = heads.sessions.get(name) if heads is not None else None
-    scan = _Scan(path, name, FileType.RECORDING, keys, known.marks if known is not None else {})
+    scan = _Scan(path, name, file_type, keys, known.marks if known is not None else {})
     for _ in scan.run():
         pass
     if heads is not None and not scan.unreadable:
         if known is None and scan.count > 1:
             # A lone header is what a crash between the two files leaves.
-            scan.find(FindingKind.HEADS, "no heads log has opened this recording: a heads log was deleted or cut")
-        if known is not None and path.absolute().parts[-4:] != Path(known.file).parts:
+            scan.find(FindingKind.HEADS, f"no heads log has opened this {file_type}: a heads log was deleted or cut")
+        if known is not None and path.absolute().parts[-len(Path(known.file).parts) :] != Path(known.file).parts:
             scan.find(FindingKind.HEADS, "it is not where the heads log saw it begun: it was moved or copied")
         if known is not None and known.sealed and not scan.sealed:
-            scan.find(FindingKind.TRUNCATED, "the heads log saw this recording sealed, and the seal is gone")
+            scan.find(FindingKind.TRUNCATED, f"the heads log saw this {file_type} sealed, and the seal is gone")
     return scan.verdict()
 
 
 def verify_all(
     directory: Path, keys: TrustedKeys, progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> Iterator[Verdict]:
-    """A verdict for every heads log, every recording and every recording that should be there and is not.
+    """A verdict for every heads log, audit log and recording, also for each that should be there and is not.
 
     `progress` gets files done and files in total. Raises OSError when the directory can't be read.
     """
     # Files before heads logs: a recording begun meanwhile is then in neither list or in both.
-    paths = list(recordings(directory))
+    paths = [*audit_logs(directory), *recordings(directory)]
     heads = Heads.load(directory, keys)
     yield from heads.verdicts
-    listed = {session_of(path) for path in paths}
+    listed = {_name_of(path) for path in paths}
     more = {name: directory / known.file for name, known in heads.sessions.items() if name not in listed}
     total = len(paths) + len(more)
     for done, path in enumerate(paths, 1):
@@ -167,9 +167,18 @@ def verify_all(
         if path.exists():
             yield verify(path, keys, heads)
         else:
-            gone = Finding(FindingKind.MISSING, "the heads log has opened this recording, and the file is gone")
-            yield Verdict(path, name, FileType.RECORDING, State.TAMPERED, (gone,), 0)
+            file_type = _type_of(path)
+            gone = Finding(FindingKind.MISSING, f"the heads log has opened this {file_type}, and the file is gone")
+            yield Verdict(path, name, file_type, State.TAMPERED, (gone,), 0)
         progress(done, total)
+
+
+def _type_of(path: Path) -> FileType:
+    return FileType.AUDIT if path.suffix == ".log" else FileType.RECORDING
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if path.suffix == ".log" else session_of(path)
 
 
 # ---------------------------------------------------------------- heads logs
@@ -336,10 +345,10 @@ class _Scan:
             self.find(FindingKind.UNKNOWN_KEY, f"its key {header.key[:16]}… is not among the trusted ones", line.seq)
 
     def _signature(self, line: Line) -> None:
-        must = line.kind in {"header", "checkpoint", "seal", "head"}
+        must = line.kind in {"header", "checkpoint", "seal", "head", "change"}
         if must and not line.signature:
             self.find(FindingKind.SIGNATURE, f"record {line.seq} has lost its signature", line.seq)
-        elif line.signature and self.type is FileType.RECORDING:
+        elif line.signature and self.type is not FileType.HEADS:
             self._check(line)
 
     def _check(self, line: Line) -> None:

@@ -15,15 +15,15 @@ from cryptography.x509.oid import NameOID
 _DAYS = 365
 
 
-def server_context(cert: Path | None, key: Path | None, state_dir: Path) -> ssl.SSLContext:
-    """A context for the client's leg: TLS 1.2 and up, ALPN `postgresql`.
+def server_context(cert: Path | None, key: Path | None, state_dir: Path, alpn: str = "postgresql") -> ssl.SSLContext:
+    """A context for a client's leg: TLS 1.2 and up, one ALPN protocol.
 
     Without a certificate one for 127.0.0.1, ::1 and localhost is kept in `state_dir` (`gateway.crt`, `gateway.key`),
     signed by itself: clients give `gateway.crt` as their root certificate. Raises OSError or ssl.SSLError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["postgresql"])
+    context.set_alpn_protocols([alpn])
     if cert is None:
         cert, key = state_dir / "gateway.crt", state_dir / "gateway.key"
         if not cert.exists() or not key.exists():

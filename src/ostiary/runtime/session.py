@@ -129,6 +129,14 @@ class SessionDriver:
         """What the gate admitted; None before that, and once it is ending."""
         return None if self._closing else self._session
 
+    @property
+    def source(self) -> str:
+        """Address of the client, "ip:port"; "" before it is known."""
+        if self._client is None:
+            return ""
+        host, port = self._client.peer
+        return f"{host}:{port}"
+
     # ------------------------------------------------------------ events in
 
     def client_connected(self, leg: Leg) -> None:

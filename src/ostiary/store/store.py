@@ -60,6 +60,11 @@ class Store:
             raise
         return store
 
+    async def answers(self) -> None:
+        """Ask the database for nothing. Raises StoreError when it does not answer."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()

@@ -1,0 +1,67 @@
+"""The application put together: routers, errors, OpenAPI, and the guard around all of it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
+
+from ostiary.api import problems
+from ostiary.api.guard import Guard
+from ostiary.api.idempotency import Answers
+from ostiary.api.models import Version
+from ostiary.api.routes import approvals, audit, health, inventory, sessions
+from ostiary.control.gateway import GatewayControl
+
+PREFIX = "/api/v1"
+#: Seconds that a verification may take.
+VERIFY_SECONDS = 600.0
+_ROUTERS = (inventory.router, sessions.router, approvals.router, audit.router)
+_ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 500, 503)
+_DESCRIPTION = "Every request but /healthz, /readyz and this document carries a token of a configured issuer."
+
+
+def make_app(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]], *, tls: bool) -> ASGIApp:
+    """The API on these use-cases. `tls`: its listener has a certificate."""
+    app = application(control, version, ready)
+    return Guard(app, tls=tls, slow={f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS})
+
+
+def application(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
+    """Without the guard."""
+    app = FastAPI(
+        title="Ostiary",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.control = control
+    app.state.answers = Answers(time.monotonic)
+    outside, inside = health.build(version, ready)
+    app.include_router(outside)
+    versioned = APIRouter(prefix=PREFIX, responses=_ANY)
+    for router in (inside, *_ROUTERS):
+        versioned.include_router(router)
+    app.include_router(versioned)
+    problems.install(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """With the schema of problems, which no route returns by its type."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = made["components"]["schemas"]
+        problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs", {})
+        schemas["Problem"] = problem
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        app.openapi_schema = made
+    return app.openapi_schema

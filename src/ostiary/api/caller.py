@@ -1,0 +1,46 @@
+"""Who calls: the bearer token (RFC 6750) of a request, verified as a session's would be, and what routes stand on."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from ostiary.api.problems import Unfit
+from ostiary.control.access import Caller
+from ostiary.control.gateway import GatewayControl
+from ostiary.core import Proof, Refusal, RefusalKind, Secret
+from ostiary.gate.ports import Refused
+
+_bearer = HTTPBearer(auto_error=False, description="A token of a configured issuer, as for a session.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def control(request: Request) -> GatewayControl:
+    """The use-cases."""
+    found = request.app.state.control
+    assert isinstance(found, GatewayControl)
+    return found
+
+
+Control = Annotated[GatewayControl, Depends(control)]
+
+
+async def caller(request: Request, credentials: Credentials, uses: Control) -> Caller:
+    """Raises Refused: 401."""
+    if len(request.headers.getlist("authorization")) > 1:
+        raise Unfit(400, "authorization", "there is more than one Authorization header", "send one")
+    if credentials is None or not credentials.credentials:
+        refusal = Refusal(RefusalKind.IDENTITY, "no token was sent", "send Authorization: Bearer TOKEN")
+        raise Refused(refusal)
+    host, port = request.client or ("", 0)
+    proof = Proof(
+        Secret(credentials.credentials),
+        "",
+        f"{host}:{port}",
+        encrypted=request.url.scheme == "https",
+        loopback=host.startswith("127.") or host == "::1",
+    )
+    return await uses.access.caller(proof)
+
+
+CallerDep = Annotated[Caller, Depends(caller)]

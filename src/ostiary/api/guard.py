@@ -1,0 +1,191 @@
+"""What holds for every request, whatever it is for: size, time, number, media types, headers, conditions, no surprises.
+
+Order: number of requests → media types → size → the application within its time → ETag → security headers.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from fastapi.responses import Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ostiary.api.problems import problem
+
+log = structlog.get_logger()
+
+#: Bytes of a request's body.
+MAX_BODY: Final = 64 * 1024
+#: Requests that are worked on at once; more are turned away.
+MAX_ACTIVE: Final = 64
+#: Seconds that a request may take from its last header to its last byte.
+SECONDS: Final = 30.0
+_SECURITY: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_HSTS: Final = "max-age=31536000"
+_JSON: Final = "application/json"
+
+
+class Guard:
+    """The application as the server sees it.
+
+    Args:
+        app: what it guards.
+        tls: the listener has a certificate.
+        slow: path → seconds, where SECONDS is not enough.
+    """
+
+    def __init__(self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float]) -> None:
+        self._app = app
+        self._tls = tls
+        self._slow = slow
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI; HTTP only."""
+        if scope["type"] != "http":
+            return
+        exchange = _Exchange(scope, receive, send, self._tls)
+        refusal = self._unfit(exchange)
+        if refusal is not None:
+            await refusal(scope, exchange.receive, exchange.send)
+            return
+        self._active += 1
+        try:
+            await self._run(exchange)
+        except Exception:
+            # Its response was sent where it arose.
+            log.exception("api: a request failed", request_id=exchange.request_id)
+        finally:
+            self._active -= 1
+
+    def _unfit(self, exchange: "_Exchange") -> Response | None:
+        headers = exchange.headers
+        if self._active >= MAX_ACTIVE:
+            return problem(503, "busy", "the gateway answers as many requests as it can", headers={"Retry-After": "1"})
+        if not _acceptable(headers.getlist("accept")):
+            return problem(406, "not-acceptable", f"the API speaks {_JSON}", "leave Accept out, or add it")
+        length = headers.get("content-length")
+        sent = "transfer-encoding" in headers or (length is not None and length != "0")
+        if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+            return problem(415, "media-type", f"a body must be {_JSON}", f"send Content-Type: {_JSON}")
+        if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY):
+            return _too_large()
+        return None
+
+    async def _run(self, exchange: "_Exchange") -> None:
+        seconds = self._slow.get(exchange.scope["path"], SECONDS)
+        try:
+            async with asyncio.timeout(seconds):
+                if not await exchange.read():
+                    return
+                app = _too_large() if exchange.too_large else self._app
+                await app(exchange.scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            if exchange.begun:
+                raise
+            answer = problem(503, "too-slow", f"the request was not done within {seconds:g} s", "ask for less of it")
+            await answer(exchange.scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, tls: bool) -> None:
+        self.scope = scope
+        self.headers = Headers(scope=scope)
+        self.request_id = scope["request_id"] = secrets.token_hex(8)
+        #: Part of the response is sent.
+        self.begun = False
+        self.too_large = False
+        self._receive = receive
+        self._send = send
+        self._tls = tls
+        self._body: bytearray | None = None
+        self._start: Message | None = None
+
+    async def read(self) -> bool:
+        """Read the body, or as much as may be. False: the client went away."""
+        body = self._body = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return False
+            body += message.get("body", b"")
+            self.too_large = len(body) > MAX_BODY
+            if self.too_large or not message.get("more_body", False):
+                return True
+
+    async def receive(self) -> Message:
+        """The body at once, then what the server says."""
+        body, self._body = self._body, None
+        if body is None:
+            return await self._receive()
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """Add what every response has."""
+        if message["type"] == "http.response.start":
+            # Held back: the ETag is a digest of the body.
+            self._start = message
+            return
+        start, self._start = self._start, None
+        if start is not None:
+            message = self._complete(start, message)
+            self.begun = True
+            await self._send(start)
+        await self._send(message)
+
+    def _complete(self, start: Message, body: Message) -> Message:
+        headers = MutableHeaders(scope=start)
+        headers["X-Request-Id"] = self.request_id
+        headers.update(_SECURITY)
+        if self._tls:
+            headers["Strict-Transport-Security"] = _HSTS
+        reads = self.scope["method"] == "GET" and start["status"] == 200 and not body.get("more_body", False)
+        headers["Cache-Control"] = "private, no-cache" if reads else "no-store"
+        if not reads:
+            return body
+        etag = headers.setdefault("ETag", f'"{hashlib.sha256(body.get("body", b"")).hexdigest()[:32]}"')
+        if matches(self.headers.getlist("if-none-match"), etag):
+            start["status"] = 304
+            for name in ("content-length", "content-type"):
+                del headers[name]
+            return {"type": "http.response.body", "body": b""}
+        return body
+
+
+def matches(fields: list[str], etag: str) -> bool:
+    """Does an If-Match or If-None-Match (RFC 9110, 13.1) name this entity tag? Weak ones are compared as strong."""
+    tags = {tag.strip().removeprefix("W/") for field in fields for tag in field.split(",")}
+    return "*" in tags or etag in tags
+
+
+def _acceptable(fields: list[str]) -> bool:
+    """Does Accept (RFC 9110, 12.5.1) admit JSON? What is most specific decides."""
+    best: dict[str, bool] = {}
+    for field in fields:
+        for part in field.split(","):
+            media, _, parameters = part.partition(";")
+            quality = next((p.strip()[2:] for p in parameters.split(";") if p.strip().lower().startswith("q=")), "1")
+            best[media.strip().lower()] = quality.strip().strip("0.") != ""
+    for media in (_JSON, "application/*", "*/*"):
+        if media in best:
+            return best[media]
+    return not any(best)
+
+
+def _too_large() -> Response:
+    headers = {"Connection": "close"}
+    return problem(413, "too-large", f"a body has at most {MAX_BODY} bytes", headers=headers)
+
+
+__all__ = ["MAX_ACTIVE", "MAX_BODY", "SECONDS", "Guard", "matches"]

@@ -1,0 +1,84 @@
+"""Targets, issuers, policies, classifications."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from ostiary.api import paging
+from ostiary.api.caller import CallerDep, Control
+from ostiary.api.models import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
+from ostiary.api.paging import Cursor, Limit, PageOut
+from ostiary.api.problems import Unfit, responses
+from ostiary.control.operations import asked_about
+
+router = APIRouter()
+Name = Annotated[str, Path(min_length=1, max_length=200)]
+
+
+@router.get("/targets", tags=["targets"])
+def list_targets(caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50) -> PageOut[TargetOut]:
+    """Targets that the caller may `view`, by name."""
+    found = control.inventory.list_targets(caller, paging.begin(cursor, "targets"), limit)
+    return paging.page(found, [TargetOut.of(each) for each in found.items], "targets")
+
+
+@router.get("/targets/{name}", tags=["targets"], responses=responses(404))
+def show_target(name: Name, caller: CallerDep, control: Control) -> TargetOut:
+    """One target; takes `view` on it."""
+    return TargetOut.of(control.inventory.show_target(caller, name))
+
+
+@router.get("/issuers", tags=["issuers"])
+def list_issuers(caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50) -> PageOut[IssuerOut]:
+    """Issuers whose tokens are believed, by name; takes `view` on the gateway."""
+    found = control.inventory.list_issuers(caller, paging.begin(cursor, "issuers"), limit)
+    return paging.page(found, [IssuerOut.of(each) for each in found.items], "issuers")
+
+
+@router.get("/issuers/{name}", tags=["issuers"], responses=responses(404))
+def show_issuer(name: Name, caller: CallerDep, control: Control) -> IssuerOut:
+    """One issuer; takes `view` on the gateway."""
+    return IssuerOut.of(control.inventory.show_issuer(caller, name))
+
+
+@router.get("/policies", tags=["policies"])
+def list_policies(caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50) -> PoliciesOut:
+    """Rules in force, by name, and their version; takes `view` on the gateway."""
+    version, found = control.inventory.list_policies(caller, paging.begin(cursor, "policies"), limit)
+    shown = paging.page(found, [RuleOut.of(each) for each in found.items], "policies")
+    return PoliciesOut(version=version, items=shown.items, next=shown.next)
+
+
+@router.get("/policies/{name:path}", tags=["policies"], responses=responses(404))
+def show_policy(name: Name, caller: CallerDep, control: Control) -> RuleOut:
+    """One rule by its `@id`; takes `view` on the gateway."""
+    return RuleOut.of(control.inventory.show_policy(caller, name))
+
+
+@router.post("/policies/explain", tags=["policies"], responses=responses(404))
+async def explain(question: Question, caller: CallerDep, control: Control) -> AnswerOut:
+    """How the rules in force would decide, and why; takes `view` on the gateway. Changes nothing."""
+    uses = control.inventory
+    if (question.sql is None) == (question.operation is None):
+        raise Unfit(422, "invalid", "give `sql`, or `operation` with `object`", "one of the two")
+    try:
+        who = asked_about(question.principal, question.groups, question.kind)
+        if question.sql is not None:
+            found = uses.explain_sql(caller, who, question.target, question.sql, question.rows)
+        else:
+            assert question.operation is not None
+            found = uses.explain_access(
+                caller, who, question.target, question.operation, question.object, question.rows
+            )
+    except ValueError as error:
+        raise Unfit(422, "invalid", str(error)) from None
+    return AnswerOut.of(found)
+
+
+@router.get("/classifications", tags=["classifications"])
+def list_classifications(
+    caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50
+) -> PageOut[ClassifiedOut]:
+    """Classified objects of targets that the caller may `view`."""
+    found = control.inventory.list_classifications(caller, paging.begin(cursor, "classifications"), limit)
+    return paging.page(found, [ClassifiedOut.of(each) for each in found.items], "classifications")

@@ -1,0 +1,173 @@
+"""The API's listener: uvicorn, bounded, without signal handlers of its own."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import h11
+import structlog
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+log = structlog.get_logger()
+
+#: Connections, those that have not begun TLS among them; one more is closed.
+MAX_CONNECTIONS: Final = 256
+#: Bytes of a request's line and headers together.
+MAX_HEADERS: Final = 32 * 1024
+#: Seconds from a connection's or a request's first moment to its last header.
+HEADER_SECONDS: Final = 10.0
+#: Seconds until it is tried again when a connection could not be accepted.
+ACCEPT_SECONDS: Final = 0.2
+_IDLE_SECONDS: Final = 15
+#: Seconds that requests have to end when the gateway stops.
+_STOP_SECONDS: Final = 5
+
+
+class ApiServer:
+    """One address of the API."""
+
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
+        config = Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            # Who calls is who connects: no header says otherwise.
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=MAX_HEADERS,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        self._server = _Server(config, tls)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=128)
+        listening.setblocking(False)  # noqa: FBT003 - the standard library's name for it
+        self._serving = asyncio.create_task(self._server.serve([listening]), name="api")
+        up = asyncio.create_task(self._server.up.wait())
+        await asyncio.wait((self._serving, up), return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if self._serving.done():
+            self._serving.result()
+        return int(listening.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more requests, let those that run end, close."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+class _Server(Server):
+    """Uvicorn's, in a process that has other things to do.
+
+    It accepts by itself: uvicorn's listener leaves a client that never begins TLS a minute, and does not count it.
+    """
+
+    def __init__(self, config: Config, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self._tls = tls
+        self._accepting: asyncio.Task[None] | None = None
+        #: Connections that are not HTTP's yet.
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        assert sockets
+        self._accepting = asyncio.create_task(self._accept(sockets[0]))
+        self.servers = []
+        self.started = True
+        self.up.set()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                # Out of files, or a client that was gone already.
+                log.warning("api: a connection was not accepted", error=error.strerror)
+                await asyncio.sleep(ACCEPT_SECONDS)
+                continue
+            if len(self._opening) + len(self.server_state.connections) >= MAX_CONNECTIONS:
+                connection.close()
+                continue
+            task = asyncio.create_task(self._open(connection))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, connection: socket.socket) -> None:
+        seconds = None if self._tls is None else HEADER_SECONDS
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls, ssl_handshake_timeout=seconds)
+        except OSError:
+            # No TLS, or none in time.
+            connection.close()
+
+    def _protocol(self) -> H11Protocol:
+        return _Protocol(self.config, self.server_state, self.lifespan.state)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything, in the end without waiting for clients to agree."""
+        assert self._accepting is not None
+        tasks = (self._accepting, *self._opening)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the gateway's."""
+        yield
+
+
+class _Protocol(H11Protocol):
+    """Closes a connection whose request does not come: uvicorn itself waits for it without end."""
+
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            # TLS would wait for the client to agree.
+            self.transport.abort()
+
+    def _await_request(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._forget()
+        elif self._overdue is None and self.timeout_keep_alive_task is None:
+            self._overdue = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None

@@ -1,0 +1,81 @@
+"""The API put together: use-cases on the rooms of a running gateway, and their listener."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from ostiary import __version__
+from ostiary.app.listening import listen, listener_tls
+from ostiary.app.operations import inventory_of
+from ostiary.approvals import ApprovalDesk, ApprovalService
+from ostiary.config import Settings
+from ostiary.control.access import Access
+from ostiary.control.changes import Changes
+from ostiary.control.decisions import Decisions
+from ostiary.control.gateway import GatewayControl
+from ostiary.control.paging import Reader
+from ostiary.control.sessions import SessionControl
+from ostiary.control.verification import Verifier
+from ostiary.core import Target
+from ostiary.gate.ports import Identity
+from ostiary.masking import MaskingConfig
+from ostiary.policy import CedarPolicy
+from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
+from ostiary.runtime.live import LiveSessions
+from ostiary.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the gateway runs on."""
+
+    identity: Identity
+    policy: CedarPolicy
+    targets: Mapping[str, Target]
+    masking: MaskingConfig
+    recording: FileRecording
+    signer: Signer
+    store: Store
+    approvals: ApprovalService
+    live: LiveSessions
+
+
+async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
+    """Listen on `server.listen.api`; returns the port. Stopped by the stack, before what it stands on."""
+    # Only who asks for the API loads what it is made of.
+    from ostiary.api.app import make_app
+    from ostiary.api.models import Version
+    from ostiary.api.server import ApiServer
+
+    assert settings.api is not None
+    tls = listener_tls(settings, "http/1.1")
+    version = Version(version=__version__, node=settings.node)
+
+    async def ready() -> bool:
+        await rooms.store.answers()
+        return os.access(settings.recordings, os.W_OK | os.X_OK)
+
+    server = ApiServer(make_app(control_of(stack, settings, rooms), version, ready, tls=tls is not None), tls)
+    port = await listen(server, *settings.api)
+    stack.push_async_callback(server.stop)
+    return port
+
+
+def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> GatewayControl:
+    """Every use-case of a running gateway."""
+    audit = AuditLog(rooms.recording)
+    stack.callback(audit.close)
+    reader = Reader()
+    stack.callback(reader.close)
+    access = Access(rooms.identity.identify, rooms.policy, rooms.targets)
+    changes = Changes(audit.write)
+    desk = ApprovalDesk(rooms.store.approvals, settings.approvals, time.time, rooms.approvals.wake)
+    return GatewayControl(
+        access,
+        inventory_of(settings, access, rooms.policy, rooms.masking),
+        SessionControl(access, changes, settings.recordings, rooms.live, reader),
+        Decisions(access, changes, desk),
+        Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
+    )

@@ -1,0 +1,20 @@
+"""The use-cases of a running gateway: what the API shows, and the UI later."""
+
+from dataclasses import dataclass
+
+from ostiary.control.access import Access
+from ostiary.control.decisions import Decisions
+from ostiary.control.inventory import Inventory
+from ostiary.control.sessions import SessionControl
+from ostiary.control.verification import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayControl:
+    """All of them. Each takes a `Caller`, whom `access` identifies, and asks `access` before anything else."""
+
+    access: Access
+    inventory: Inventory
+    sessions: SessionControl
+    decisions: Decisions
+    verifier: Verifier

@@ -1,0 +1,165 @@
+"""Sessions, recorded and live: who may see that they are there, read them, end them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ostiary.control.access import Access, Caller
+from ostiary.control.changes import Changes
+from ostiary.control.paging import Page, Reader
+from ostiary.policy import ControlAction
+from ostiary.recording import (
+    Moment,
+    NoSuchSession,
+    SessionDetail,
+    SessionFilter,
+    SessionState,
+    SessionSummary,
+    find,
+    recordings,
+    replay,
+    safe,
+    show,
+    summarize,
+)
+from ostiary.runtime.live import LiveSessions
+
+#: Recordings that are opened for one page.
+MAX_OPENED: Final = 1000
+#: Characters of moments that a page takes; the last one may go over.
+PAGE_CHARACTERS: Final = 1 << 20
+
+
+class NotLive(Exception):  # noqa: N818 - reads as what happened
+    """The session does not live in this process. The message says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session in a list."""
+
+    summary: SessionSummary
+    #: It lives in this process and can be ended here.
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session that was ended."""
+
+    session_id: str
+    by: str
+    reason: str
+    #: Its record is closed and its credential was asked back; False: that goes on.
+    closed: bool
+
+
+class SessionControl:
+    """The use-cases."""
+
+    def __init__(self, access: Access, changes: Changes, directory: Path, live: LiveSessions, reader: Reader) -> None:
+        """`directory`: of recordings."""
+        self._access = access
+        self._changes = changes
+        self._directory = directory
+        self._live = live
+        self._reader = reader
+
+    async def list(
+        self, caller: Caller, wanted: SessionFilter, live_only: bool, after: str, limit: int
+    ) -> Page[SessionView]:
+        """Sessions whose target the caller may view, newest first."""
+        live = {each.session_id for each in self._live}
+        return await self._reader.read(lambda: self._listed(caller, wanted, live, live_only, after, limit))
+
+    async def show(self, caller: Caller, session_id: str) -> tuple[SessionDetail, bool]:
+        """One session without its commands, and whether it lives here. Raises NoSuchSession, Denied."""
+        live = self._live.get(session_id) is not None
+        return await self._reader.read(lambda: self._shown(caller, session_id)), live
+
+    async def replay(self, caller: Caller, session_id: str, after: str, limit: int) -> Page[Moment]:
+        """What happened, in order. Raises NoSuchSession, Denied."""
+        return await self._reader.read(lambda: self._moments(caller, session_id, after, limit))
+
+    async def end(self, caller: Caller, session_id: str, reason: str) -> Ended:
+        """End a live session at once. `reason` is for its client, and for the record.
+
+        Raises NoSuchSession, Denied, NotLive, ValueError for an unfit reason, OSError when it can't be written down.
+        """
+        if not reason.strip() or len(reason) > 500 or not reason.isprintable():
+            raise ValueError("the reason must be one line of 1 to 500 printable characters")
+        live = self._live.get(session_id)
+        if live is None:
+            summary = await self._reader.read(lambda: summarize(self._path(session_id)))
+            self._access.require(caller, ControlAction.ADMINISTER, summary.target)
+            raise NotLive(f"session {session_id} does not live in this gateway process: it has ended, or is another's")
+        permission = self._access.require(caller, ControlAction.ADMINISTER, live.target.name)
+        by = caller.principal.id
+        before = {"state": "live", "principal": live.principal.id, "target": live.target.name, "source": live.source}
+        async with self._changes.making(
+            permission, f"sessions/{session_id}", before, before | {"state": "ended"}, reason
+        ) as making:
+            closed = await self._live.end(session_id, by, reason)
+            if closed is None:
+                raise NotLive(f"session {session_id} has just ended by itself")
+            making.after = before | {"state": "ended" if closed else "ending"}
+        return Ended(session_id, by, reason, closed)
+
+    # ------------------------------------------------------------ in the reader's threads
+
+    def _listed(
+        self, caller: Caller, wanted: SessionFilter, live: set[str], live_only: bool, after: str, limit: int
+    ) -> Page[SessionView]:
+        found: list[SessionView] = []
+        viewed: dict[str, bool] = {}
+        opened, last = 0, ""
+        for path in recordings(self._directory):
+            position = path.relative_to(self._directory).as_posix()
+            session_id = path.stem.partition("-")[2]
+            if (after and position >= after) or (live_only and session_id not in live):
+                continue
+            if len(found) == limit or opened == MAX_OPENED:
+                return Page(tuple(found), last)
+            opened += 1
+            last = position
+            summary = summarize(path)
+            if summary.target not in viewed:
+                viewed[summary.target] = self._access.permits(caller, ControlAction.VIEW, summary.target)
+            if viewed[summary.target] and wanted.admits(summary):
+                found.append(SessionView(safe(summary), session_id in live))
+        return Page(tuple(found), None)
+
+    def _shown(self, caller: Caller, session_id: str) -> SessionDetail:
+        path = self._path(session_id)
+        self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
+        return safe(show(self._directory, session_id, 0))
+
+    def _moments(self, caller: Caller, session_id: str, after: str, limit: int) -> Page[Moment]:
+        path = self._path(session_id)
+        self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
+        begin = int(after or 0)
+        found: list[Moment] = []
+        characters = 0
+        for number, moment in enumerate(replay(self._directory, session_id)):
+            if number < begin:
+                continue
+            if len(found) == limit or characters > PAGE_CHARACTERS:
+                return Page(tuple(found), str(number))
+            found.append(moment)
+            characters += _length(moment)
+        return Page(tuple(found), None)
+
+    def _path(self, session_id: str) -> Path:
+        """Raises NoSuchSession: the API takes whole ids."""
+        path = find(self._directory, session_id)
+        if path.stem.partition("-")[2] != session_id:
+            raise NoSuchSession(f"no recording of a session {session_id}")
+        return path
+
+
+def _length(moment: Moment) -> int:
+    cells = sum(len(cell) for row in moment.rows for cell in row if cell is not None)
+    return len(moment.text) + sum(map(len, moment.notes)) + sum(map(len, moment.columns)) + cells
+
+
+__all__ = ["Ended", "NotLive", "SessionControl", "SessionFilter", "SessionState", "SessionView"]
