@@ -30,9 +30,9 @@ class Issuer:
         return Token(Secret(f"token {self.made}"), "test", expires_at=ends)
 
 
-@pytest.mark.parametrize(("lifetime", "renewed"), [(5.0, 4.0), (100.0, 80.0), (3600.0, 3540.0)])
+@pytest.mark.parametrize(("lifetime", "renewed"), [(5.0, 2.5), (100.0, 50.0), (3600.0, 3540.0)])
 async def test_renewed_while_the_last_one_still_serves(lifetime: float, renewed: float) -> None:
-    """A fifth of its life, at most a minute, before it ends."""
+    """In the middle of its life, or a minute before it ends."""
     issuer = Issuer(lifetime)
     fresh = FreshToken(issuer.find, lambda: issuer.now)
     await fresh.get()

@@ -1,16 +1,13 @@
 """Ambient identities that are asked over a socket: each fake answers the documented request and nothing else."""
 
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
@@ -20,67 +17,10 @@ from ostiary.client import requests
 from ostiary.client.sources import Kind, NoIdentity, Surroundings, Wanted, find
 from ostiary.core import Secret
 from tests.client.kit import jwt, surroundings
+from tests.real.endpoint import Endpoint, serving
 
 WANTED = Wanted("api://gate way&x=1")
 TOKEN = jwt(aud=WANTED.audience)
-
-
-@dataclass
-class Endpoint:
-    """An HTTP server on loopback that answers every GET alike, and remembers what it was asked."""
-
-    port: int = 0
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    #: Parts of the body come one each so many seconds.
-    pause: float = 0.0
-    asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
-    ending: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def host(self) -> str:
-        """HOST:PORT."""
-        return f"127.0.0.1:{self.port}"
-
-
-@contextmanager
-def serving() -> Iterator[Endpoint]:
-    """Serve until the end of the context."""
-    endpoint = Endpoint()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            endpoint.asked.append((parts.path, parse_qs(parts.query), dict(self.headers)))
-            self.send_response(endpoint.status)
-            for name, value in endpoint.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            step = 1 if endpoint.pause else len(endpoint.body) or 1
-            try:
-                for at in range(0, len(endpoint.body), step):
-                    self.wfile.write(endpoint.body[at : at + step])
-                    self.wfile.flush()
-                    if endpoint.ending.wait(endpoint.pause):
-                        return
-            except OSError:
-                return
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    endpoint.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield endpoint
-    finally:
-        endpoint.ending.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

@@ -1,25 +1,43 @@
-"""`ostiary token`: what runs beside a program, and needs no file of a gateway's."""
+"""`ostiary token`, `connect`, `exec`: what runs beside a program, and needs no file of a gateway's."""
 
 import asyncio
 import os
+import secrets
+import signal
 import sys
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
-from ostiary.client import settings
+from ostiary.client import child, settings
+from ostiary.client.fresh import FreshToken
+from ostiary.client.gateway import Gateway, Unreachable
+from ostiary.client.listening import on_port, on_socket
+from ostiary.client.local import LocalTarget
 from ostiary.client.settings import Told
 from ostiary.client.sources import Kind, NoIdentity, Surroundings, find
-from ostiary.client.token import Token
+from ostiary.core import Secret
+
+T = TypeVar("T")
 
 Audience = Annotated[str | None, typer.Option(envvar="OSTIARY_AUDIENCE", help="Whom the token is for (ostiary).")]
 Issuer = Annotated[str | None, typer.Option(envvar="OSTIARY_ISSUER", help="Only a token of this issuer (`iss`).")]
 Source = Annotated[Kind | None, typer.Option(envvar="OSTIARY_TOKEN_SOURCE", help="Ask only this source.")]
 TokenFile = Annotated[str | None, typer.Option(help="Read the token from this file, and only from there.")]
 Variable = Annotated[str | None, typer.Option(help="Read the token from this variable, and only from there.")]
+GatewayOption = Annotated[str | None, typer.Option("--gateway", envvar="OSTIARY_GATEWAY", help="HOST:PORT.")]
+Ca = Annotated[
+    str | None, typer.Option(envvar="OSTIARY_CA", help="PEM file of the authorities that may sign its certificate.")
+]
+ServerName = Annotated[
+    str | None, typer.Option(envvar="OSTIARY_SERVER_NAME", help="The name on its certificate, if not HOST.")
+]
+Target = Annotated[str, typer.Argument(help="The target, perhaps with a database: orders, orders/archive.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -45,13 +63,128 @@ def add(app: typer.Typer) -> None:
                     Exit.USAGE,
                 )
             say("whoever sees this token can use it until it ends", to=err)
-        found = _find(told)
+        found = _run(find(told.wanted(), Surroundings(os.environ, time.time)))
         if output is not Output.TABLE:
             ends = None if found.expires_at is None else datetime.fromtimestamp(found.expires_at, UTC).isoformat()
             shown = {"source": found.source, "issuer": found.issuer, "audiences": found.audiences, "expires_at": ends}
             structured({"token": found.secret.reveal_text(), **shown}, output)
         else:
             typer.echo(found.secret.reveal_text())
+
+    @app.command()
+    def connect(
+        target: Target,
+        port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on 127.0.0.1; 0 is any port.")] = None,
+        directory: Annotated[
+            Path | None, typer.Option("--socket", help="Directory of the Unix socket (a new, private one).")
+        ] = None,
+        gateway: GatewayOption = None,
+        ca: Ca = None,
+        server_name: ServerName = None,
+        audience: Audience = None,
+        issuer: Issuer = None,
+        source: Source = None,
+        token_file: TokenFile = None,
+        variable: Variable = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Open a local way to a target, with a fresh token for each connection, until told to stop."""
+        if port is not None and directory is not None:
+            fail("it listens on a port or on a socket", "leave out --port or --socket", Exit.USAGE)
+        told = _told(
+            gateway=gateway,
+            ca=ca,
+            server_name=server_name,
+            audience=audience,
+            issuer=issuer,
+            source=source,
+            token_file=token_file,
+            variable=variable,
+        )
+        _run(_connect(told, target, port, directory, output))
+
+    @app.command("exec")
+    def execute(
+        target: Target,
+        command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARG]…", help="What to run.")],
+        gateway: GatewayOption = None,
+        ca: Ca = None,
+        server_name: ServerName = None,
+        audience: Audience = None,
+        issuer: Issuer = None,
+        source: Source = None,
+        token_file: TokenFile = None,
+        variable: Variable = None,
+    ) -> None:
+        """Run a command with a way to a target in its environment (DATABASE_URL, PGHOST, …), and end as it ends."""
+        told = _told(
+            gateway=gateway,
+            ca=ca,
+            server_name=server_name,
+            audience=audience,
+            issuer=issuer,
+            source=source,
+            token_file=token_file,
+            variable=variable,
+        )
+        raise typer.Exit(_run(_execute(told, target, command)))
+
+
+async def _connect(told: Told, target: str, port: int | None, directory: Path | None, output: Output) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    local = await _local(told, target)
+    listening = on_socket(local.accept, directory) if port is None else on_port(local.accept, port)
+    async with listening as place:
+        url = place.url(target)
+        if output is Output.TABLE:
+            who = "only you can reach it" if port is None else "every user of this machine can reach it"
+            say(f"{who}, and whoever does is you at the gateway; Ctrl-C ends it", to=err)
+            say(f"psql '{url}'")
+        else:
+            structured({"host": place.host, "port": place.port, "database": target, "url": url}, output)
+        sys.stdout.flush()
+        await stop.wait()
+        await local.close()
+
+
+async def _execute(told: Told, target: str, command: list[str]) -> int:
+    # Good for this run and this port alone: what the child could give away opens nothing else.
+    password = Secret(secrets.token_urlsafe(32))
+    local = await _local(told, target, password)
+    async with on_port(local.accept, 0) as place:
+        try:
+            return await child.run(command, child.environment(os.environ, place, target, password))
+        finally:
+            await local.close()
+
+
+async def _local(told: Told, target: str, password: Secret | None = None) -> LocalTarget:
+    """A way to the target, tried as far as it can be without logging in. Raises what `_run` tells."""
+    gateway = Gateway(told.address())
+    here = Surroundings(os.environ, time.time)
+    fresh = FreshToken(lambda: find(told.wanted(), here), time.time)
+    await fresh.get()
+    _, writer = await gateway.dial()
+    writer.transport.abort()
+    return LocalTarget(gateway, fresh, target, password)
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
+    """Run it; what goes wrong becomes a sentence and an exit code."""
+    try:
+        return asyncio.run(work)
+    except child.NotRun as error:
+        fail(str(error), code=error.code)
+    except NoIdentity as error:
+        _no_identity(error)
+    except Unreachable as error:
+        fail(str(error), "look at --gateway, --ca and --server-name; `docs/clients.md` has their variables")
+    except ValueError as error:
+        fail(str(error), code=Exit.USAGE)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
 
 
 def _told(**options: object) -> Told:
@@ -61,14 +194,7 @@ def _told(**options: object) -> Told:
         fail(str(error), code=Exit.USAGE)
 
 
-def _find(told: Told) -> Token:
-    try:
-        return asyncio.run(find(told.wanted(), Surroundings(os.environ, time.time)))
-    except NoIdentity as error:
-        no_identity(error)
-
-
-def no_identity(error: NoIdentity) -> NoReturn:
+def _no_identity(error: NoIdentity) -> NoReturn:
     """Say where an identity was looked for, and end."""
     for line in error.looked:
         say(line, to=err)

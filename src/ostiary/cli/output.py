@@ -62,7 +62,7 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to show it.")]
 
 
-def fail(message: str, hint: str = "", code: Exit = Exit.FAILED) -> NoReturn:
+def fail(message: str, hint: str = "", code: int = Exit.FAILED) -> NoReturn:
     """Say what went wrong and what to do next, and end."""
     say(("error:", "red"), f" {message}", to=err)
     if hint:

@@ -8,7 +8,7 @@ from ostiary.client.sources import NoIdentity
 from ostiary.client.token import Token
 
 #: A new one is had when so much of a token's life is left, at most so many seconds.
-_LAST_PART: Final = 0.2
+_LAST_PART: Final = 0.5
 _LAST_SECONDS: Final = 60.0
 
 
