@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from joserfc.jwk import ECKey
@@ -14,9 +15,12 @@ from ostiary.accounts import (
     AccountRepository,
     Clients,
     ServiceAccount,
+    SigningKeys,
+    Tokens,
 )
 from ostiary.control import ServiceAccounts
-from ostiary.core import Principal, PrincipalKind, Proof, Secret
+from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Secret
+from ostiary.gate.ports import Refused
 from ostiary.identity import OidcIssuer
 from tests.identity.fakes import NOW, ec_key, sign
 
@@ -29,7 +33,7 @@ class MemoryAccounts:
 
     def __init__(self) -> None:
         self.accounts: dict[str, ServiceAccount] = {}
-        self.spent: dict[str, float] = {}
+        self.used_up: dict[str, float] = {}
         self.broken: Exception | None = None
 
     async def add(self, account: ServiceAccount) -> bool:
@@ -85,7 +89,12 @@ class MemoryAccounts:
 
     async def spend(self, token_id: str, until: float, now: float) -> bool:
         del now
-        return self.spent.setdefault(token_id, until) is until
+        return self.used_up.setdefault(token_id, until) is until
+
+    async def spent(self, token_ids: Collection[str]) -> set[str]:
+        if self.broken is not None:
+            raise self.broken
+        return set(token_ids) & set(self.used_up)
 
     def _put(self, account: ServiceAccount, **changes: Any) -> None:
         self.accounts[account.name] = replace(account, revision=account.revision + 1, **changes)
@@ -99,6 +108,8 @@ class Others:
 
     async def identify(self, proof: Proof) -> Principal:
         self.asked.append(proof)
+        if proof.token.reveal().startswith(b"bad"):
+            raise Refused(Refusal(RefusalKind.IDENTITY, 'token refused: it is not "good"', "get another"))
         return Principal(PrincipalKind.HUMAN, "corp", "dana", frozenset(), NOW + 60, NOW + 60, "jti")
 
 
@@ -108,6 +119,8 @@ class World:
 
     now: float = NOW
     url: str = URL
+    #: Where the gateway keeps its signing keys; None: it issues no tokens.
+    home: Path | None = None
     repository: MemoryAccounts = field(default_factory=MemoryAccounts)
     others: Others = field(default_factory=Others)
     audit: list[tuple[str, str, str, Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
@@ -120,7 +133,11 @@ class World:
 
         own = OidcIssuer("service-accounts", self.url, (self.url,)) if self.url else None
         self.clients = Clients(self.repository, own, self.clock)
-        self.identity = AccountIdentity(self.clients, self.others, self.clock)
+        self.tokens = None
+        if self.home is not None and own is not None:
+            self.keys = SigningKeys(self.home / "issuer.keys", self.clock)
+            self.tokens = Tokens(own, self.keys, self.repository, 600.0, self.clock)
+        self.identity = AccountIdentity(self.clients, self.tokens, self.others, self.clock)
         self.control = ServiceAccounts(opened, ("orders", "stock"), self._told, self.clock)
 
     def clock(self) -> float:

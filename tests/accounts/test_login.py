@@ -77,7 +77,7 @@ async def test_assertions_that_are_none(world: World, claims: dict[str, Any], sa
     """Each rule of RFC 7523 section 3, and nothing is used up by it."""
     await world.signer()
     assert said in await why(world, world.assertion(**claims))
-    assert world.repository.spent == {}
+    assert world.repository.used_up == {}
 
 
 async def test_whose_key_it_is(world: World) -> None:

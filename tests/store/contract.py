@@ -227,6 +227,8 @@ async def spending(one: Store, two: Store) -> None:
     spent = (each.accounts.spend("x", NOW + 10, NOW) for each in (one, two, one, two))
     assert sum(await asyncio.gather(*spent)) == 1
     assert await two.accounts.spend("y", NOW + 10, NOW)
+    assert await one.accounts.spent(["x", "y", "z"]) == {"x", "y"}
+    assert await one.accounts.spent([]) == set()
     assert not await one.accounts.spend("x", NOW + 20, NOW + 10)
     assert await one.accounts.spend("x", NOW + 20, NOW + 10.5)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ostiary.accounts.limit import Limiter
-from ostiary.accounts.model import AccountKey, KeyKind, ServiceAccount
+from ostiary.accounts.model import ISSUER_NAME, AccountKey, KeyKind, ServiceAccount
 from ostiary.accounts.public_keys import verifying
 from ostiary.accounts.repository import AccountRepository
 from ostiary.accounts.secrets import key_id_of, matches
-from ostiary.core import Refusal, RefusalKind, Secret
+from ostiary.core import Principal, PrincipalKind, Refusal, RefusalKind, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity.claims import is_safe_text
 from ostiary.identity.compact import UnverifiedToken, parse_compact
@@ -26,6 +26,9 @@ MAX_ASSERTION: Final = 300.0
 #: Failures at once, and a second, that an address has.
 FAILURES: Final = 30
 FAILURES_A_SECOND: Final = 0.5
+#: Seconds that a session lasts at most.
+MAX_SESSION: Final = 12 * 3600.0
+_NO_END: Final = 1e11
 _NOBODY: Final = "0" * 64
 
 
@@ -39,6 +42,21 @@ class Client:
     expires_at: float | None
     #: Names the proof in records.
     proof_id: str
+
+    def principal(self, now: float) -> Principal:
+        """Whom it proves."""
+        account, key = self.account, self.key
+        until = min(now + MAX_SESSION, account.expires_at or _NO_END, key.expires_at or _NO_END)
+        return Principal(
+            kind=PrincipalKind.WORKLOAD,
+            issuer=ISSUER_NAME,
+            subject=account.name,
+            groups=frozenset(account.groups),
+            expires_at=self.expires_at or until,
+            session_until=until,
+            proof_id=self.proof_id,
+            claims={"owner": account.owner, "key": key.key_id},
+        )
 
 
 class Clients:

@@ -51,3 +51,7 @@ class AccountRepository(Protocol):
     async def spend(self, token_id: str, until: float, now: float) -> bool:
         """Of all who spend the same id, one gets True. It is forgotten after `until`."""
         ...
+
+    async def spent(self, token_ids: Collection[str]) -> set[str]:
+        """Those of these that were spent and are not forgotten."""
+        ...

@@ -98,7 +98,7 @@ async def start(settings: Settings) -> Running:
         plaintext = settings.plaintext_loopback
         others = Identities(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
         clients = Clients(store.accounts, _own_issuer(settings.url), time.time)
-        identity = AccountIdentity(clients, others, time.time, allow_plaintext_loopback=plaintext)
+        identity = AccountIdentity(clients, None, others, time.time, allow_plaintext_loopback=plaintext)
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)

@@ -100,6 +100,12 @@ class SqlAccounts:
             await connection.execute(delete(spent_tokens).where(spent_tokens.c.until < now))
             return await _inserted(connection, insert(spent_tokens).values(token_id=token_id, until=until))
 
+    async def spent(self, token_ids: Collection[str]) -> set[str]:
+        """See AccountRepository."""
+        query = select(spent_tokens.c.token_id).where(spent_tokens.c.token_id.in_(token_ids))
+        async with self._store.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
     async def _where(self, which: ColumnElement[bool] | None) -> dict[str, ServiceAccount]:
         wanted = select(accounts).order_by(accounts.c.name)
         theirs = select(keys).order_by(keys.c.created_at, keys.c.key_id)

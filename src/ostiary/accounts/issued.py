@@ -1,0 +1,160 @@
+"""Access tokens that the gateway issues: JWTs after RFC 9068, short, for this gateway alone, bound to targets.
+
+`sub` is the principal's id, `issuer:subject`, so a token stands for whom it was issued to: policies see the same caller
+as with the caller's own token. The gateway verifies its own tokens in process, with the keys it signs with.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from joserfc import jwt
+
+from ostiary.accounts.model import ISSUER_NAME, ServiceAccount, key_of
+from ostiary.accounts.repository import AccountRepository
+from ostiary.accounts.signing_keys import SigningKeys
+from ostiary.core import Principal, PrincipalKind, Proof, Secret
+from ostiary.gate.ports import Refused
+from ostiary.identity.claims import is_safe_text
+from ostiary.identity.compact import UnverifiedToken, parse_compact
+from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.key_set import ALGORITHMS
+from ostiary.identity.refuse import NEW_TOKEN, refused
+from ostiary.identity.rules import check_audience, check_bearer, check_times
+
+#: Claim of a principal's records that names the token of ours it came with.
+TOKEN_CLAIM: Final = "token"  # noqa: S105 - names a claim
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token of ours, verified: its signature and what it says, not whether it was revoked."""
+
+    claims: Mapping[str, Any]
+    jti: str
+    client_id: str
+    expires_at: float
+    #: Empty: not bound.
+    targets: tuple[str, ...]
+    principal: Principal
+
+
+class Tokens:
+    """Makes and verifies them.
+
+    Args:
+        own: the gateway as an issuer; its URL is `iss` and `aud`.
+        keys: what it signs with.
+        repository: revocations, and accounts that tokens stand for.
+        lifetime: seconds.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        own: OidcIssuer,
+        keys: SigningKeys,
+        repository: AccountRepository,
+        lifetime: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.own = own
+        self.keys = keys
+        self._repository = repository
+        self._lifetime = lifetime
+        self._clock = clock
+
+    def issue(self, principal: Principal, client_id: str, targets: Sequence[str]) -> tuple[Secret, float]:
+        """A token for a principal, and the seconds it lives: no longer than the proof it is made from."""
+        now = int(self._clock())
+        expires_at = int(min(now + self._lifetime, principal.expires_at))
+        claims: dict[str, Any] = {
+            "iss": self.own.issuer,
+            "sub": principal.id,
+            "aud": self.own.issuer,
+            "client_id": client_id,
+            "iat": now,
+            "exp": expires_at,
+            "jti": secrets.token_hex(16),
+            "kind": principal.kind.value,
+            "groups": sorted(principal.groups),
+            "session_until": principal.session_until,
+        }
+        if targets:
+            claims["targets"] = list(targets)
+        if key_of(principal):
+            claims["key"] = key_of(principal)
+        signer = self.keys.signer()
+        header = {"alg": "ES256", "typ": "at+jwt", "kid": signer.kid}
+        return Secret(jwt.encode(header, claims, signer.key, ["ES256"])), float(expires_at - now)
+
+    def verify(self, token: UnverifiedToken) -> Issued:
+        """Signature, audience, times. Raises Refused."""
+        key = next((each.key for each in self.keys.all() if each.kid == token.kid), None)
+        if (
+            key is None
+            or token.algorithm != "ES256"
+            or not ALGORITHMS["ES256"].verify(token.signed, token.signature, key)
+        ):
+            raise refused("it was not signed by this gateway", NEW_TOKEN)
+        claims = token.claims
+        check_audience(self.own, claims)
+        expires_at = check_times(self.own, claims, self._clock())
+        check_bearer(claims)
+        return _issued(claims, expires_at, self.own.session_grace)
+
+    async def alive(self, issued: Issued) -> ServiceAccount | None:
+        """Raises Refused when it was revoked, or its account or key is closed. Returns the account it stands for."""
+        if f"token:{issued.jti}" in await self._repository.spent([f"token:{issued.jti}"]):
+            raise refused("it was revoked", NEW_TOKEN)
+        if issued.principal.issuer != ISSUER_NAME:
+            return None
+        now = self._clock()
+        account = await self._repository.get(issued.principal.subject)
+        key = account.key(key_of(issued.principal)) if account is not None else None
+        if account is None or key is None or not key.good(now):
+            raise refused("the key it was issued for was removed or has expired", NEW_TOKEN)
+        if closed := account.closed(now):
+            raise refused(closed, f"ask its owner, {account.owner}")
+        return account
+
+    async def identify(self, token: UnverifiedToken, proof: Proof) -> Principal:
+        """Who it stands for, at the target that the proof names. Raises Refused."""
+        issued = self.verify(token)
+        account = await self.alive(issued)
+        if account is not None and not account.admits(proof.source):
+            raise refused(f'service account "{account.name}" may not come from this address')
+        if issued.targets and proof.target not in issued.targets:
+            raise refused(f'it was issued for other targets than "{proof.target[:64]}"', "get a token for this target")
+        return issued.principal
+
+    def parsed(self, token: Secret) -> Issued | None:
+        """A token of ours that verifies; None for anything else."""
+        try:
+            return self.verify(parse_compact(token.reveal()))
+        except Refused:
+            return None
+
+    async def revoke(self, issued: Issued) -> None:
+        """Good no more; sessions it opened end within seconds."""
+        until = issued.principal.session_until + self.own.leeway
+        await self._repository.spend(f"token:{issued.jti}", until, self._clock())
+
+
+def _issued(claims: Mapping[str, Any], expires_at: float, grace: float) -> Issued:
+    """The signature vouches for the shape: no one else makes these."""
+    issuer, _, subject = claims["sub"].partition(":")
+    jti = claims["jti"]
+    known = {"client_id": claims["client_id"], TOKEN_CLAIM: jti}
+    principal = Principal(
+        kind=PrincipalKind(claims["kind"]),
+        issuer=issuer,
+        subject=subject,
+        groups=frozenset(claims["groups"]),
+        expires_at=expires_at,
+        session_until=min(expires_at + grace, claims["session_until"]),
+        proof_id=jti,
+        claims=known | ({"key": claims["key"]} if is_safe_text(claims.get("key"), 64) else {}),
+    )
+    return Issued(claims, jti, claims["client_id"], expires_at, tuple(claims.get("targets", ())), principal)

@@ -1,0 +1,105 @@
+"""The endpoints: a posted form in, an answer out. Nothing here knows HTTP beyond a status and a few headers.
+
+Token (RFC 6749 §3.2), revocation (RFC 7009), introspection (RFC 7662), keys (RFC 7517), metadata (RFC 8414).
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ostiary.accounts import ISSUER_NAME, Clients, Issued, Tokens
+from ostiary.core import Secret
+from ostiary.gate.ports import Identity, Refused
+from ostiary.oauth.authentication import authenticate
+from ostiary.oauth.errors import InvalidClientError, OAuth2Error
+from ostiary.oauth.grants import Grants
+from ostiary.oauth.metadata import metadata
+from ostiary.oauth.request import Form
+
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+#: What a token says, as introspection tells it.
+_TOLD: Final = ("iss", "sub", "aud", "client_id", "iat", "exp", "jti", "groups", "targets")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Answer:
+    """What goes back. It may hold a token, and is never shown."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=lambda: dict(_NO_STORE))
+
+
+class OAuth:
+    """All of them. Arguments as of `Grants`."""
+
+    def __init__(
+        self, clients: Clients, tokens: Tokens, others: Identity, targets: Collection[str], clock: Callable[[], float]
+    ) -> None:
+        self._clients = clients
+        self._tokens = tokens
+        self._grants = Grants(clients, tokens, others, targets, clock)
+
+    async def token(self, body: bytes, authorization: str, source: str) -> Answer:
+        """`source`: address of the client, "ip:port"; `authorization`: the header, or empty."""
+
+        async def work(form: Form) -> dict[str, Any]:
+            return await self._grants.token(form, await authenticate(self._clients, form))
+
+        return await _answered(work, body, authorization, source)
+
+    async def revoke(self, body: bytes, authorization: str, source: str) -> Answer:
+        """A client revokes its own tokens; tokens that were issued to no client are revoked by who has them.
+
+        What is no token of the caller's is answered like one that was revoked (RFC 7009 §2.2).
+        """
+
+        async def work(form: Form) -> dict[str, Any]:
+            client = await authenticate(self._clients, form)
+            issued = self._tokens.parsed(Secret(form.required("token")))
+            if issued is not None and issued.client_id == (client.account.name if client else _nobody(issued)):
+                await self._tokens.revoke(issued)
+            return {}
+
+        return await _answered(work, body, authorization, source)
+
+    async def introspect(self, body: bytes, authorization: str, source: str) -> Answer:
+        """Is a token of this gateway good, and what does it say? For service accounts."""
+
+        async def work(form: Form) -> dict[str, Any]:
+            if await authenticate(self._clients, form) is None:
+                raise InvalidClientError("introspection needs a client", status_code=401)
+            issued = self._tokens.parsed(Secret(form.required("token")))
+            if issued is None:
+                return {"active": False}
+            try:
+                await self._tokens.alive(issued)
+            except Refused:
+                return {"active": False}
+            told = {name: issued.claims[name] for name in _TOLD if name in issued.claims}
+            return {"active": True, "token_type": "Bearer", **told}
+
+        return await _answered(work, body, authorization, source)
+
+    def jwks(self) -> Answer:
+        """The public keys."""
+        return Answer(200, self._tokens.keys.jwks(), {"Cache-Control": "max-age=300"})
+
+    def metadata(self) -> Answer:
+        """What there is."""
+        return Answer(200, metadata(self._tokens.own.issuer), {"Cache-Control": "max-age=300"})
+
+
+def _nobody(issued: Issued) -> str | None:
+    """The client id of a token that no client was issued."""
+    return issued.principal.id if issued.principal.issuer != ISSUER_NAME else None
+
+
+async def _answered(
+    work: Callable[[Form], Awaitable[dict[str, Any]]], body: bytes, authorization: str, source: str
+) -> Answer:
+    try:
+        return Answer(200, await work(Form.read(body, authorization, source)))
+    except OAuth2Error as error:
+        headers = _NO_STORE | ({"WWW-Authenticate": 'Basic realm="ostiary"'} if error.status_code == 401 else {})
+        return Answer(error.status_code, dict(error.get_body()), headers)

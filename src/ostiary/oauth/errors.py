@@ -1,0 +1,52 @@
+"""Errors of the endpoints: RFC 6749 §5.2, RFC 8693 §2.2.2."""
+
+from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    UnauthorizedClientError,
+    UnsupportedGrantTypeError,
+)
+
+from ostiary.gate.ports import Refused
+
+
+class InvalidTargetError(OAuth2Error):  # type: ignore[misc]  # authlib ships no types
+    """The token can't be made for what was named (RFC 8693 §2.2.2)."""
+
+    error = "invalid_target"
+
+
+class SlowDownError(OAuth2Error):  # type: ignore[misc]  # as above
+    """Too many requests (RFC 6585 §4)."""
+
+    error = "temporarily_unavailable"
+    status_code = 429
+
+
+def said(text: str) -> str:
+    """What may stand in `error_description`: printable ASCII without quotation marks and backslashes."""
+    return "".join(each if " " <= each <= "~" and each not in '"\\' else "'" for each in text)
+
+
+def told(refused: Refused) -> str:
+    """A refusal as a description."""
+    refusal = refused.refusal
+    return said(f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message)
+
+
+__all__ = [
+    "InvalidClientError",
+    "InvalidGrantError",
+    "InvalidRequestError",
+    "InvalidScopeError",
+    "InvalidTargetError",
+    "OAuth2Error",
+    "SlowDownError",
+    "UnauthorizedClientError",
+    "UnsupportedGrantTypeError",
+    "said",
+    "told",
+]

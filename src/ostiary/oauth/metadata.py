@@ -1,0 +1,32 @@
+"""What the authorization server is and does (RFC 8414)."""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ostiary.identity.issuer import DEFAULT_ALGORITHMS
+from ostiary.oauth.authentication import METHODS
+from ostiary.oauth.grants import GRANTS
+
+METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+#: Under the issuer's URL.
+PATHS: Final = {
+    "token_endpoint": "/oauth/token",
+    "revocation_endpoint": "/oauth/revoke",
+    "introspection_endpoint": "/oauth/introspect",
+    "jwks_uri": "/oauth/jwks",
+}
+
+
+def metadata(issuer: str) -> dict[str, Any]:
+    """The document. Paths are under the host: nothing is served below a path of the issuer's URL."""
+    parts = urlsplit(issuer)
+    host = f"{parts.scheme}://{parts.netloc}"
+    document: dict[str, Any] = {"issuer": issuer}
+    document |= {name: host + path for name, path in PATHS.items()}
+    # There is no authorization endpoint, hence no response type.
+    document |= {"response_types_supported": [], "grant_types_supported": list(GRANTS)}
+    for endpoint in ("token", "revocation", "introspection"):
+        open_to_all = [] if endpoint == "introspection" else ["none"]
+        document[f"{endpoint}_endpoint_auth_methods_supported"] = [*METHODS, *open_to_all]
+        document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(DEFAULT_ALGORITHMS)
+    return document

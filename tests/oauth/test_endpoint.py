@@ -1,0 +1,356 @@
+"""The token endpoint, grant by grant, and what every mistake is answered with."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from ostiary.accounts import Liveness
+from ostiary.core import Secret
+from ostiary.gate.ports import Refused
+from ostiary.oauth import Answer, OAuth
+from ostiary.oauth.authentication import ASSERTION_TYPE
+from ostiary.oauth.grants import JWT_BEARER, TOKEN_EXCHANGE
+from tests.accounts.fakes import SOURCE, URL, World
+from tests.identity.fakes import NOW, ec_key, sign
+
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+EXCHANGE = {"grant_type": TOKEN_EXCHANGE, "subject_token": "a.b.c", "subject_token_type": JWT_TYPE}
+
+
+class Issuing(World):
+    """A world with the endpoints."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.tokens is not None
+        self.oauth = OAuth(self.clients, self.tokens, self.others, ("orders", "stock"), self.clock)
+
+    async def post(
+        self,
+        endpoint: Callable[[bytes, str, str], Awaitable[Answer]],
+        form: dict[str, Any],
+        basic: tuple[str, str] | None = None,
+        source: str = SOURCE,
+    ) -> Answer:
+        """A form; `basic`: client id and secret for the Authorization header."""
+        header = ""
+        if basic is not None:
+            header = "Basic " + base64.b64encode(":".join(map(quote_plus, basic)).encode()).decode()
+        answer = await endpoint(urlencode(form, doseq=True).encode(), header, source)
+        assert answer.headers["Cache-Control"] == "no-store"
+        return answer
+
+    async def token(self, form: dict[str, Any], basic: tuple[str, str] | None = None, source: str = SOURCE) -> Answer:
+        """At the token endpoint."""
+        return await self.post(self.oauth.token, form, basic, source)
+
+    async def credentials(self, secret: Secret, **more: Any) -> Secret:
+        """A good token by client credentials."""
+        basic = ("billing", secret.reveal_text())
+        answer = await self.token({"grant_type": "client_credentials", **more}, basic)
+        assert answer.status == 200, answer.body
+        return Secret(answer.body["access_token"])
+
+    def claims(self, token: Secret) -> dict[str, Any]:
+        """As an outsider verifies it, by the published keys."""
+        keys = KeySet.import_key_set(self.oauth.jwks().body)  # type: ignore[arg-type]
+        found = jwt.decode(token.reveal_text(), keys, ["ES256"])
+        assert found.header["typ"] == "at+jwt"
+        return found.claims
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Issuing:
+    """Nobody yet."""
+    return Issuing(home=tmp_path)
+
+
+async def why(world: Issuing, token: Secret, **more: Any) -> str:
+    """How a login that must fail is refused."""
+    with pytest.raises(Refused) as caught:
+        await world.login(token, **more)
+    return caught.value.refusal.message
+
+
+# ---------------------------------------------------------------- client credentials
+
+
+async def test_a_token_for_a_client(world: Issuing) -> None:
+    """Short, for this gateway, after RFC 9068; at the gate it is the same principal as the secret itself."""
+    secret = await world.secret(groups=["app"], targets=["orders"])
+    answer = await world.token({"grant_type": "client_credentials"}, ("billing", secret.reveal_text()))
+    assert (answer.status, answer.body["token_type"], answer.body["expires_in"]) == (200, "Bearer", 600)
+    token = Secret(answer.body["access_token"])
+    claims = world.claims(token)
+    assert {name: claims[name] for name in ("iss", "sub", "aud", "client_id", "iat", "exp", "groups", "targets")} == {
+        "iss": URL,
+        "sub": "service-accounts:billing",
+        "aud": URL,
+        "client_id": "billing",
+        "iat": NOW,
+        "exp": NOW + 600,
+        "groups": ["app"],
+        "targets": ["orders"],
+    }
+    principal, direct = await world.login(token), await world.login(secret)
+    assert (principal.id, principal.groups, principal.kind) == (direct.id, direct.groups, direct.kind)
+    assert (principal.proof_id, principal.session_until) == (claims["jti"], NOW + 660)
+    assert 'other targets than "stock"' in await why(world, token, target="stock")
+    world.now += 631
+    assert "expired" in await why(world, token)
+
+
+async def test_narrower_than_the_account(world: Issuing) -> None:
+    """`audience` names targets; never one that the account may not have, nor one that there is not."""
+    secret = await world.secret()
+    assert world.claims(await world.credentials(secret, audience=["stock", URL, "stock"]))["targets"] == ["stock"]
+    assert "targets" not in world.claims(await world.credentials(secret))
+    bound = await world.secret("bound", targets=["orders"])
+    for account, given, form in (
+        ("bound", bound, {"audience": "stock"}),
+        ("billing", secret, {"audience": "nowhere"}),
+        ("billing", secret, {"resource": "https://gw.example/orders"}),
+    ):
+        answer = await world.token({"grant_type": "client_credentials", **form}, (account, given.reveal_text()))
+        assert (answer.status, answer.body["error"]) == (400, "invalid_target")
+
+
+async def test_three_ways_to_authenticate(world: Issuing) -> None:
+    """Basic, in the body, by an assertion that is good once; never two at a time."""
+    secret = (await world.secret()).reveal_text()
+    grant = {"grant_type": "client_credentials"}
+    assert (await world.token(grant, ("billing", secret))).status == 200
+    assert (await world.token({**grant, "client_id": "billing", "client_secret": secret})).status == 200
+    await world.signer("signs")
+    assertion = world.assertion(iss="signs", sub="signs").reveal_text()
+    signed = {**grant, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+    assert (await world.token(signed)).status == 200
+    again = await world.token(signed)
+    assert (again.status, again.body["error"]) == (401, "invalid_client")
+    assert "used before" in again.body["error_description"]
+    both = await world.token({**grant, "client_id": "billing", "client_secret": secret}, ("billing", secret))
+    assert (both.status, both.body["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("basic", [("billing", "wrong"), ("nobody", "wrong"), ("billing", ""), ("", "")])
+async def test_strangers_learn_nothing(world: Issuing, basic: tuple[str, str]) -> None:
+    """The same answer for every client that proves nothing."""
+    await world.secret()
+    answer = await world.token({"grant_type": "client_credentials"}, basic)
+    assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+    assert answer.body["error_description"].startswith("token refused: it proves no service account")
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="ostiary"'
+
+
+async def test_a_disabled_client(world: Issuing) -> None:
+    """No new token, and those it has are refused."""
+    secret = await world.secret()
+    token = await world.credentials(secret)
+    await world.control.disable("me", "billing")
+    answer = await world.token({"grant_type": "client_credentials"}, ("billing", secret.reveal_text()))
+    assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+    assert await why(world, token) == 'token refused: service account "billing" is disabled'
+    await world.control.enable("me", "billing")
+    (key,) = world.repository.accounts["billing"].keys
+    await world.control.remove_key("me", "billing", key.key_id)
+    assert "removed or has expired" in await why(world, token)
+
+
+async def test_networks_hold_for_tokens(world: Issuing) -> None:
+    """A token that was carried elsewhere is refused."""
+    token = await world.credentials(await world.secret(networks=["192.0.2.0/24"]))
+    await world.login(token)
+    assert "may not come from this address" in await why(world, token, source="198.51.100.1:1")
+
+
+# ---------------------------------------------------------------- exchange and JWT bearer
+
+
+async def test_exchange(world: Issuing) -> None:
+    """A configured issuer's token becomes one of ours for the same principal, and ends no later."""
+    answer = await world.token({**EXCHANGE, "audience": "orders"})
+    assert answer.status == 200
+    assert answer.body["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+    assert answer.body["expires_in"] == 60
+    token = Secret(answer.body["access_token"])
+    principal = await world.login(token)
+    assert (principal.id, principal.kind, principal.session_until) == ("corp:dana", "human", NOW + 60)
+    assert 'other targets than "stock"' in await why(world, token, target="stock")
+    asked = world.others.asked[0]
+    assert (asked.token.reveal(), asked.source, asked.target) == (b"a.b.c", SOURCE, "")
+
+
+async def test_bearer(world: Issuing) -> None:
+    """The same by RFC 7523: an issuer's token, or an assertion that a service account signed, once."""
+    form = {"grant_type": JWT_BEARER, "assertion": sign({"alg": "ES256"}, {"iss": "https://i"}, world.key)}
+    answer = await world.token(form)
+    assert (await world.login(Secret(answer.body["access_token"]))).id == "corp:dana"
+    await world.signer()
+    form["assertion"] = world.assertion().reveal_text()
+    answer = await world.token(form)
+    assert answer.body["expires_in"] == 600
+    assert (await world.login(Secret(answer.body["access_token"]))).id == "service-accounts:billing"
+    answer = await world.token(form)
+    assert (answer.status, answer.body["error"]) == (400, "invalid_grant")
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": "client_credentials"}, "invalid_client"),
+        ({"grant_type": "client_credentials", "scope": "all"}, "invalid_scope"),
+        ({"grant_type": ["client_credentials", "client_credentials"]}, "invalid_request"),
+        ({"grant_type": TOKEN_EXCHANGE}, "invalid_request"),
+        ({**EXCHANGE, "subject_token": ""}, "invalid_request"),
+        ({**EXCHANGE, "subject_token": "bad"}, "invalid_grant"),
+        ({**EXCHANGE, "subject_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}, "invalid_request"),
+        ({**EXCHANGE, "requested_token_type": "urn:ietf:params:oauth:token-type:saml2"}, "invalid_request"),
+        ({**EXCHANGE, "actor_token": "x"}, "invalid_request"),
+        ({**EXCHANGE, "audience": "nowhere"}, "invalid_target"),
+        ({**EXCHANGE, "client_assertion_type": ASSERTION_TYPE}, "invalid_request"),
+        ({**EXCHANGE, "client_assertion": "x.y.z"}, "invalid_request"),
+        ({"grant_type": JWT_BEARER}, "invalid_request"),
+        ({"grant_type": JWT_BEARER, "assertion": "bad"}, "invalid_grant"),
+        ({"grant_type": JWT_BEARER, "assertion": "x.y.z"}, "invalid_grant"),
+    ],
+)
+async def test_errors(world: Issuing, form: dict[str, Any], error: str) -> None:
+    """RFC 6749 section 5.2: a code, a description of plain characters, no token."""
+    answer = await world.token(form)
+    assert answer.status == (401 if error == "invalid_client" else 400)
+    assert answer.body["error"] == error
+    assert "access_token" not in answer.body
+    assert '"' not in answer.body.get("error_description", "")
+
+
+async def test_a_body_that_is_no_form(world: Issuing) -> None:
+    """Not ASCII, too many fields; nothing is looked at."""
+    for body in (b"\xff", b"&".join(b"a%d=1" % number for number in range(40))):
+        answer = await world.oauth.token(body, "", SOURCE)
+        assert answer.body["error"] == "invalid_request"
+    for header in ("Bearer x", "Basic !", "Basic " + base64.b64encode(b"nocolon").decode()):
+        answer = await world.oauth.token(b"grant_type=client_credentials", header, SOURCE)
+        assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+
+
+async def test_our_own_token_is_no_ground_for_another(world: Issuing) -> None:
+    """It goes to those who verify configured issuers, and they do not know it."""
+    token = await world.credentials(await world.secret())
+    await world.token({**EXCHANGE, "subject_token": token.reveal_text()})
+    assert world.others.asked[-1].token == token
+
+
+async def test_limits(world: Issuing) -> None:
+    """A caller has sixty tokens at once; an address sixty failures; others are served, and it passes."""
+    secret = (await world.secret()).reveal_text()
+    for _ in range(60):
+        assert (await world.token({"grant_type": "client_credentials"}, ("billing", secret))).status == 200
+        assert (await world.token({**EXCHANGE, "subject_token": "bad"})).status == 400
+    slow = await world.token({"grant_type": "client_credentials"}, ("billing", secret))
+    assert (slow.status, slow.body["error"]) == (429, "temporarily_unavailable")
+    assert (await world.token(EXCHANGE)).status == 429
+    assert (await world.token(EXCHANGE, source="198.51.100.1:1")).status == 200
+    world.now += 1
+    assert (await world.token({"grant_type": "client_credentials"}, ("billing", secret))).status == 200
+
+
+# ---------------------------------------------------------------- revocation and introspection
+
+
+async def test_revocation(world: Issuing) -> None:
+    """Its own client's, and then nobody gets in with it and its sessions end; nobody else's; always 200."""
+    secret = await world.secret()
+    other = ("other", (await world.secret("other")).reveal_text())
+    token = await world.credentials(secret)
+    principal = await world.login(token)
+    live = Liveness(world.repository, world.clock)
+    for basic in (other, None):
+        assert (await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)).status == 200
+        assert await live.ended([principal]) == [""]
+    basic = ("billing", secret.reveal_text())
+    for _ in range(2):
+        answer = await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)
+        assert (answer.status, answer.body) == (200, {})
+    assert await live.ended([principal]) == ["its token was revoked"]
+    assert "was revoked" in await why(world, token)
+    await world.login(secret)
+    assert (await world.post(world.oauth.revoke, {"token": "x"}, basic)).status == 200
+    assert (await world.post(world.oauth.revoke, {"token": "x"}, ("billing", "no"))).status == 401
+    assert (await world.post(world.oauth.revoke, {}, basic)).status == 400
+
+
+async def test_who_exchanged_a_token_revokes_it(world: Issuing) -> None:
+    """There is no client: having it is enough; its sessions end although no account stands behind them."""
+    token = Secret((await world.token(EXCHANGE)).body["access_token"])
+    principal = await world.login(token)
+    await world.post(world.oauth.revoke, {"token": token.reveal_text()})
+    assert "was revoked" in await why(world, token)
+    live = Liveness(world.repository, world.clock)
+    assert await live.ended([principal]) == ["its token was revoked"]
+
+
+async def test_introspection(world: Issuing) -> None:
+    """For clients only: what a good token says; of anything else, that it is not active."""
+    secret = await world.secret(groups=["app"])
+    basic = ("billing", secret.reveal_text())
+    token = await world.credentials(secret)
+
+    async def asked(text: str) -> dict[str, Any]:
+        return (await world.post(world.oauth.introspect, {"token": text}, basic)).body
+
+    told = await asked(token.reveal_text())
+    assert (told["active"], told["sub"], told["exp"]) == (True, "service-accounts:billing", NOW + 600)
+    assert "key" not in told
+    assert await asked("x.y.z") == {"active": False}
+    assert await asked(secret.reveal_text()) == {"active": False}
+    assert (await world.post(world.oauth.introspect, {"token": token.reveal_text()})).status == 401
+    exchanged = (await world.token(EXCHANGE)).body["access_token"]
+    await world.post(world.oauth.revoke, {"token": exchanged})
+    assert await asked(exchanged) == {"active": False}
+    world.now += 631
+    assert await asked(token.reveal_text()) == {"active": False}
+
+
+# ---------------------------------------------------------------- forged tokens, metadata
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"aud": "https://other"}, {"exp": None}, {"cnf": {"x5t#S256": "x"}}, {"exp": NOW - 31}, {"nbf": NOW + 99}],
+)
+async def test_what_our_key_signs_is_still_checked(world: Issuing, change: dict[str, Any]) -> None:
+    """Another audience, no end, bound to a key that can't be proven here, not now."""
+    claims = world.claims(await world.credentials(await world.secret()))
+    said = {name: value for name, value in {**claims, **change}.items() if value is not None}
+    signer = world.keys.signer()
+    forged = sign({"alg": "ES256", "kid": signer.kid}, said, signer.key)
+    assert "token refused" in await why(world, Secret(forged))
+    assert world.others.asked == []
+
+
+async def test_other_keys_sign_nothing_of_ours(world: Issuing) -> None:
+    """Whatever `kid` says."""
+    claims = world.claims(await world.credentials(await world.secret()))
+    other = ec_key()
+    for kid in (world.keys.signer().kid, "k1", None):
+        header = {"alg": "ES256"} | ({"kid": kid} if kid else {})
+        assert "not signed by this gateway" in await why(world, Secret(sign(header, claims, other)))
+
+
+def test_metadata(world: Issuing) -> None:
+    """What authlib holds to be RFC 8414, and every endpoint at the issuer's host."""
+    document = AuthorizationServerMetadata(world.oauth.metadata().body)
+    for check in ("issuer", "token_endpoint", "jwks_uri", "grant_types_supported"):
+        getattr(document, f"validate_{check}")()
+    assert document["issuer"] == URL
+    assert document["token_endpoint"] == f"{URL}/oauth/token"
+    assert not any("d" in key for key in world.oauth.jwks().body["keys"])
