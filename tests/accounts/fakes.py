@@ -1,8 +1,8 @@
 """A store that is a dictionary, programs with keys, and a clock."""
 
 import json
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from ostiary.accounts import (
     SigningKeys,
     Tokens,
 )
-from ostiary.control import ServiceAccounts
+from ostiary.control import ServiceAccounts, local_operator
+from ostiary.control.changes import Changes
 from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity import OidcIssuer
+from ostiary.recording import Change
 from tests.identity.fakes import NOW, ec_key, sign
 
 URL = "https://gw.example"
 SOURCE = "192.0.2.7:5000"
+ME = local_operator("me")
 
 
 class MemoryAccounts:
@@ -115,7 +118,7 @@ class Others:
 
 @dataclass
 class World:
-    """Everything around one repository. Audit entries are (by, change, account, before, after)."""
+    """Everything around one repository."""
 
     now: float = NOW
     url: str = URL
@@ -123,7 +126,7 @@ class World:
     home: Path | None = None
     repository: MemoryAccounts = field(default_factory=MemoryAccounts)
     others: Others = field(default_factory=Others)
-    audit: list[tuple[str, str, str, Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
+    audit: list[Change] = field(default_factory=list)
     key: ECKey = field(default_factory=ec_key)
 
     def __post_init__(self) -> None:
@@ -138,24 +141,22 @@ class World:
             self.keys = SigningKeys(self.home / "issuer.keys", self.clock)
             self.tokens = Tokens(own, self.keys, self.repository, 600.0, self.clock)
         self.identity = AccountIdentity(self.clients, self.tokens, self.others, self.clock)
-        self.control = ServiceAccounts(opened, ("orders", "stock"), self._told, self.clock)
+        changes = Changes(self.audit.append)
+        self.control = ServiceAccounts(opened, ("orders", "stock"), lambda: nullcontext(changes), self.clock)
 
     def clock(self) -> float:
         return self.now
 
-    def _told(self, *, by: str, change: str, account: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        self.audit.append((by, change, account, before, after))
-
     async def secret(self, name: str = "billing", **settings: Any) -> Secret:
         """A new account with a client secret."""
-        made = await self.control.create("me", name, "team-billing", **settings)
+        made = await self.control.create(ME, name, "team-billing", **settings)
         assert made.secret is not None
         return made.secret
 
     async def signer(self, name: str = "billing", **settings: Any) -> None:
         """A new account that signs with `key`."""
         document = json.dumps(self.key.as_dict(private=False)).encode()
-        await self.control.create("me", name, "team-billing", public_key=document, **settings)
+        await self.control.create(ME, name, "team-billing", public_key=document, **settings)
 
     def assertion(self, key: ECKey | None = None, **claims: Any) -> Secret:
         """As `private_key_jwt` has it; a claim that is None is left out."""

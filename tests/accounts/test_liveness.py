@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ostiary.accounts import Liveness
-from tests.accounts.fakes import World
+from tests.accounts.fakes import ME, World
 
 
 async def test_sessions_of_accounts_that_were_closed() -> None:
@@ -15,15 +15,15 @@ async def test_sessions_of_accounts_that_were_closed() -> None:
     human = replace(mine, issuer="corp")
     everyone = [mine, human, other]
     assert await live.ended(everyone) == ["", "", ""]
-    await world.control.disable("me", "billing")
+    await world.control.disable(ME, "billing")
     assert await live.ended(everyone) == ['service account "billing" is disabled', "", ""]
-    await world.control.enable("me", "billing")
-    await world.control.rotate("me", "billing", 10.0)
+    await world.control.enable(ME, "billing")
+    await world.control.rotate(ME, "billing", 10.0)
     assert await live.ended(everyone) == ["", "", ""]
     world.now += 10
     (said, *rest) = await live.ended(everyone)
     assert ("removed or has expired" in said, rest) == (True, ["", ""])
-    await world.control.remove_key("me", "other", other.proof_id)
+    await world.control.remove_key(ME, "other", other.proof_id)
     assert "removed or has expired" in (await live.ended([other]))[0]
     del world.repository.accounts["billing"]
     assert await live.ended([mine]) == ["its service account is gone"]

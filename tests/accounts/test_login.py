@@ -7,7 +7,7 @@ import pytest
 from ostiary.accounts.clients import FAILURES
 from ostiary.core import PrincipalKind, Secret
 from ostiary.gate.ports import Refused
-from tests.accounts.fakes import SOURCE, World
+from tests.accounts.fakes import ME, SOURCE, World
 from tests.identity.fakes import NOW, ec_key, sign
 
 UNPROVEN = "token refused: it proves no service account"
@@ -41,7 +41,7 @@ async def test_a_secret_is_a_principal(world: World) -> None:
 async def test_a_session_ends_with_account_and_key(world: World) -> None:
     """Whichever ends first."""
     assert (await world.login(await world.secret(expires_at=NOW + 600))).session_until == NOW + 600
-    key = await world.control.add_key("me", "billing", expires_at=NOW + 60)
+    key = await world.control.add_key(ME, "billing", expires_at=NOW + 60)
     assert key.secret is not None
     assert (await world.login(key.secret)).session_until == NOW + 60
 
@@ -86,12 +86,12 @@ async def test_whose_key_it_is(world: World) -> None:
     other = ec_key()
     assert await why(world, world.assertion(other)) == UNPROVEN
     key = world.repository.accounts["billing"].keys[0].key_id
-    await world.control.rotate("me", "billing", 60.0)
+    await world.control.rotate(ME, "billing", 60.0)
     await world.login(world.assertion())
     world.now = NOW + 60
     assert await why(world, world.assertion(jti="two")) == UNPROVEN
     world.now = NOW
-    await world.control.remove_key("me", "billing", key)
+    await world.control.remove_key(ME, "billing", key)
     assert await why(world, world.assertion(jti="three")) == UNPROVEN
     unsigned = sign({"alg": "none"}, {"iss": "billing"}, other)
     assert "signature algorithm" in await why(world, Secret(unsigned))
@@ -115,7 +115,7 @@ async def test_nobody_learns_what_there_is(world: World) -> None:
     await world.signer("signs")
     key_id = world.repository.accounts["signs"].keys[0].key_id
     assert await why(world, Secret(f"osa_{key_id}_{'A' * 43}")) == UNPROVEN
-    await world.control.rotate("me", "billing", 10.0)
+    await world.control.rotate(ME, "billing", 10.0)
     await world.login(secret)
     world.now += 10
     assert await why(world, secret) == UNPROVEN
@@ -130,9 +130,9 @@ async def test_who_has_proven_an_account_is_told_what_is_wrong(world: World) -> 
     for source in ("198.51.100.1:5000", "cli", "2001:db9::1:5000"):
         assert "may not come from this address" in await why(world, secret, source=source)
     assert 'is not for target "stock"' in await why(world, secret, target="stock")
-    await world.control.disable("me", "billing")
+    await world.control.disable(ME, "billing")
     assert await why(world, secret) == 'token refused: service account "billing" is disabled'
-    await world.control.enable("me", "billing")
+    await world.control.enable(ME, "billing")
     await world.login(secret)
     world.now += 100
     assert await why(world, secret) == 'token refused: service account "billing" has expired'

@@ -1,14 +1,18 @@
 """Use-cases of service accounts."""
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from ostiary.control import AccountConflict, UnknownAccount
-from tests.accounts.fakes import World
+from ostiary.control import AccountConflict, UnknownAccount, local_operator
+from ostiary.control.changes import Changes
+from ostiary.recording import Change, ChangeStage
+from tests.accounts.fakes import ME, World
 from tests.identity.fakes import NOW, ec_key
 
 
@@ -17,37 +21,61 @@ def pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPri
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-async def test_every_change_is_told_with_before_and_after() -> None:
-    """Who, what, of whom; neither secret nor digest; what changed nothing is not told."""
+async def test_every_change_is_in_the_audit_log() -> None:
+    """Before and after it is made, by whom; neither secret nor digest; what changes nothing is no change."""
     world = World()
     secret = await world.secret(groups=["app"], networks=["10.0.0.0/8"])
-    control = world.control
-    rotated = await control.rotate("eve", "billing", 3600.0)
-    await control.disable("dana", "billing")
-    await control.disable("dana", "billing")
-    await control.enable("dana", "billing")
-    added = await control.add_key("dana", "billing")
-    await control.remove_key("dana", "billing", added.key.key_id)
-    assert [(by, change) for by, change, *_ in world.audit] == [
-        ("me", "service-account.create"),
-        ("eve", "service-account.rotate"),
-        ("dana", "service-account.disable"),
-        ("dana", "service-account.enable"),
-        ("dana", "service-account.add-key"),
-        ("dana", "service-account.remove-key"),
+    control, dana = world.control, local_operator("dana")
+    rotated = await control.rotate(dana, "billing", 3600.0)
+    await control.disable(dana, "billing")
+    await control.disable(dana, "billing")
+    await control.enable(dana, "billing")
+    added = await control.add_key(dana, "billing")
+    await control.remove_key(dana, "billing", added.key.key_id)
+    with pytest.raises(UnknownAccount):
+        await control.remove_key(dana, "billing", added.key.key_id)
+    changes = ["create", "rotate", "disable", "enable", "add-key", "remove-key", "remove-key"]
+    assert [each.reason for each in world.audit[::2]] == changes
+    assert [each.stage for each in world.audit] == [ChangeStage.ASKED, ChangeStage.DONE] * 6 + [
+        ChangeStage.ASKED,
+        ChangeStage.FAILED,
     ]
-    (_, _, _, nothing, created), (_, _, _, before, after), disabled, *_ = world.audit
-    assert (nothing, created["groups"], created["networks"]) == ({}, ("app",), ("10.0.0.0/8",))
-    assert [key["expires_at"] for key in before["keys"]] == [None]
-    assert [key["expires_at"] for key in after["keys"]] == [NOW + 3600, None]
-    assert (disabled[3]["disabled_at"], disabled[4]["disabled_at"]) == (None, NOW)
-    told = json.dumps([entry[3:] for entry in world.audit])
+    assert {each.by for each in world.audit} == {"local:me", "local:dana"}
+    assert {each.resource for each in world.audit} == {"service-accounts/billing"}
+    created, turned, disabled = world.audit[1], world.audit[3], world.audit[5]
+    assert (created.before, created.after["groups"], created.after["networks"]) == ({}, ("app",), ("10.0.0.0/8",))
+    assert [key["expires_at"] for key in turned.before["keys"]] == [None]
+    assert [key["expires_at"] for key in turned.after["keys"]] == [NOW + 3600, None]
+    assert (disabled.before["disabled_at"], disabled.after["disabled_at"]) == (None, NOW)
+    told = json.dumps([(each.before, each.after) for each in world.audit])
     assert rotated.secret is not None
     for key in world.repository.accounts["billing"].keys:
         assert key.material not in told
     for shown in (secret, rotated.secret):
         assert shown.reveal_text() not in told
         assert shown.reveal_text() not in repr(world.repository.accounts)
+
+
+async def test_what_can_t_be_audited_is_not_done() -> None:
+    """No account, no key, no change."""
+    world = World()
+    await world.secret()
+    before = dict(world.repository.accounts)
+
+    def full(change: Change) -> None:
+        raise OSError(28, "No space left on device")
+
+    control = replace(world.control, changes=lambda: nullcontext(Changes(full)))
+    for work in (
+        control.create(ME, "other", "team"),
+        control.disable(ME, "billing"),
+        control.add_key(ME, "billing"),
+        control.rotate(ME, "billing", 0.0),
+        control.remove_key(ME, "billing", before["billing"].keys[0].key_id),
+    ):
+        with pytest.raises(OSError, match="No space"):
+            await work
+    assert world.repository.accounts == before
 
 
 @pytest.mark.parametrize(
@@ -78,7 +106,7 @@ async def test_what_is_no_account(settings: dict[str, Any], says: str) -> None:
     """A sentence, and nothing was made or told."""
     world = World()
     with pytest.raises(ValueError, match=says):
-        await world.control.create("me", **{"name": "billing", "owner": "team", **settings})
+        await world.control.create(ME, **{"name": "billing", "owner": "team", **settings})
     assert (world.repository.accounts, world.audit) == ({}, [])
 
 
@@ -96,7 +124,7 @@ async def test_public_keys_in_pem(
 ) -> None:
     """As openssl writes them; the private part is never asked for."""
     world = World()
-    made = await world.control.create("me", "billing", "team", public_key=pem(key))
+    made = await world.control.create(ME, "billing", "team", public_key=pem(key))
     assert made.secret is None
     assert set(json.loads(made.key.material)) <= {"kty", "crv", "x", "y", "n", "e"}
 
@@ -110,16 +138,16 @@ async def test_names_that_are_taken_and_names_that_are_not() -> None:
         await world.secret()
     for unknown in (
         control.show("x"),
-        control.disable("me", "x"),
-        control.add_key("me", "x"),
-        control.rotate("me", "x", 1.0),
-        control.remove_key("me", "x", "k"),
-        control.remove_key("me", "billing", "k"),
+        control.disable(ME, "x"),
+        control.add_key(ME, "x"),
+        control.rotate(ME, "x", 1.0),
+        control.remove_key(ME, "x", "k"),
+        control.remove_key(ME, "billing", "k"),
     ):
         with pytest.raises(UnknownAccount):
             await unknown
     for _ in range(7):
-        await control.add_key("me", "billing")
+        await control.add_key(ME, "billing")
     with pytest.raises(AccountConflict, match="has 8 keys: remove one first"):
-        await control.add_key("me", "billing")
+        await control.add_key(ME, "billing")
     assert [account.name for account in await control.list()] == ["billing"]

@@ -17,7 +17,7 @@ from ostiary.gate.ports import Refused
 from ostiary.oauth import Answer, OAuth
 from ostiary.oauth.authentication import ASSERTION_TYPE
 from ostiary.oauth.grants import JWT_BEARER, TOKEN_EXCHANGE
-from tests.accounts.fakes import SOURCE, URL, World
+from tests.accounts.fakes import ME, SOURCE, URL, World
 from tests.identity.fakes import NOW, ec_key, sign
 
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
@@ -153,13 +153,13 @@ async def test_a_disabled_client(world: Issuing) -> None:
     """No new token, and those it has are refused."""
     secret = await world.secret()
     token = await world.credentials(secret)
-    await world.control.disable("me", "billing")
+    await world.control.disable(ME, "billing")
     answer = await world.token({"grant_type": "client_credentials"}, ("billing", secret.reveal_text()))
     assert (answer.status, answer.body["error"]) == (401, "invalid_client")
     assert await why(world, token) == 'token refused: service account "billing" is disabled'
-    await world.control.enable("me", "billing")
+    await world.control.enable(ME, "billing")
     (key,) = world.repository.accounts["billing"].keys
-    await world.control.remove_key("me", "billing", key.key_id)
+    await world.control.remove_key(ME, "billing", key.key_id)
     assert "removed or has expired" in await why(world, token)
 
 

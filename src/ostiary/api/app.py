@@ -1,7 +1,7 @@
 """The application put together: routers, errors, OpenAPI, and the guard around all of it."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -23,10 +23,29 @@ _ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 500, 503)
 _DESCRIPTION = "Every request but /healthz, /readyz and this document carries a token of a configured issuer."
 
 
-def make_app(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]], *, tls: bool) -> ASGIApp:
-    """The API on these use-cases. `tls`: its listener has a certificate."""
+def make_app(
+    control: GatewayControl,
+    version: Version,
+    ready: Callable[[], Awaitable[bool]],
+    *,
+    tls: bool,
+    beside: Sequence[APIRouter] = (),
+    forms: Collection[str] = (),
+) -> ASGIApp:
+    """The API on these use-cases.
+
+    Args:
+        control: the use-cases.
+        version: what runs.
+        ready: does what the gateway stands on answer?
+        tls: its listener has a certificate.
+        beside: routers that are not part of the versioned API.
+        forms: their paths that take forms.
+    """
     app = application(control, version, ready)
-    return Guard(app, tls=tls, slow={f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS})
+    for router in beside:
+        app.include_router(router)
+    return Guard(app, tls=tls, slow={f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS}, forms=forms)
 
 
 def application(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]]) -> FastAPI:

@@ -6,7 +6,7 @@ Order: number of requests → media types → size → the application within it
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import structlog
@@ -32,6 +32,7 @@ _SECURITY: Final = {
 }
 _HSTS: Final = "max-age=31536000"
 _JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 class Guard:
@@ -41,12 +42,14 @@ class Guard:
         app: what it guards.
         tls: the listener has a certificate.
         slow: path → seconds, where SECONDS is not enough.
+        forms: paths whose bodies are forms rather than JSON.
     """
 
-    def __init__(self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float]) -> None:
+    def __init__(self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float], forms: Collection[str] = ()) -> None:
         self._app = app
         self._tls = tls
         self._slow = slow
+        self._forms = frozenset(forms)
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,8 +78,9 @@ class Guard:
             return problem(406, "not-acceptable", f"the API speaks {_JSON}", "leave Accept out, or add it")
         length = headers.get("content-length")
         sent = "transfer-encoding" in headers or (length is not None and length != "0")
-        if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-            return problem(415, "media-type", f"a body must be {_JSON}", f"send Content-Type: {_JSON}")
+        media = _FORM if exchange.scope["path"] in self._forms else _JSON
+        if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != media:
+            return problem(415, "media-type", f"a body must be {media}", f"send Content-Type: {media}")
         if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY):
             return _too_large()
         return None

@@ -21,6 +21,7 @@ from ostiary.control.verification import Verifier
 from ostiary.core import Target
 from ostiary.gate.ports import Identity
 from ostiary.masking import MaskingConfig
+from ostiary.oauth import PATHS, OAuth
 from ostiary.policy import CedarPolicy
 from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
 from ostiary.runtime.live import LiveSessions
@@ -40,6 +41,8 @@ class Rooms:
     store: Store
     approvals: ApprovalService
     live: LiveSessions
+    #: None: the gateway has no URL that it could issue tokens under.
+    oauth: OAuth | None = None
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -57,7 +60,14 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
         await rooms.store.answers()
         return os.access(settings.recordings, os.W_OK | os.X_OK)
 
-    server = ApiServer(make_app(control_of(stack, settings, rooms), version, ready, tls=tls is not None), tls)
+    beside = []
+    if rooms.oauth is not None:
+        from ostiary.api.routes import oauth
+
+        beside.append(oauth.build(rooms.oauth, allow_plaintext_loopback=settings.plaintext_loopback))
+    control = control_of(stack, settings, rooms)
+    app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=PATHS.values())
+    server = ApiServer(app, tls)
     port = await listen(server, *settings.api)
     stack.push_async_callback(server.stop)
     return port

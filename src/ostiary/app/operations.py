@@ -1,28 +1,26 @@
 """The use-cases on a gateway's state, whether or not it runs."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
-
-import structlog
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 from ostiary.accounts import AccountRepository
 from ostiary.approvals import ApprovalRepository
 from ostiary.config import Settings
 from ostiary.control import Operations, ServiceAccounts
 from ostiary.control.access import Access
+from ostiary.control.changes import Changes
 from ostiary.control.inventory import Inventory
 from ostiary.core import Action, Principal, Proof, Target
 from ostiary.credentials import PostgresRoleCredential, StaticCredential
 from ostiary.masking import MaskingConfig
 from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
+from ostiary.recording import AuditLog, FileRecording, Signer
 
 if TYPE_CHECKING:
     from ostiary.store import Store
-
-log = structlog.get_logger()
 
 
 def operations_of(settings: Settings) -> Operations:
@@ -48,7 +46,7 @@ def operations_of(settings: Settings) -> Operations:
         recording_key=settings.recording_key,
         approvals=approvals,
         service_accounts=ServiceAccounts(
-            accounts, tuple(target.name for target in settings.targets), account_changed, time.time
+            accounts, tuple(target.name for target in settings.targets), lambda: _changes(settings), time.time
         ),
         judge=_judged,
     )
@@ -65,9 +63,18 @@ async def _store(settings: Settings) -> "AsyncIterator[Store]":
         await store.close()
 
 
-def account_changed(*, by: str, change: str, account: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """A line of the log."""
-    log.info(change, by=by, account=account, before=before, after=after)
+@contextmanager
+def _changes(settings: Settings) -> Iterator[Changes]:
+    """An audit log of this process."""
+    recording = FileRecording(settings.recordings, Signer.load(settings.recording_key), time.time, settings.fsync)
+    try:
+        audit = AuditLog(recording)
+        try:
+            yield Changes(audit.write)
+        finally:
+            audit.close()
+    finally:
+        recording.close()
 
 
 def _kind(credential: StaticCredential | PostgresRoleCredential) -> str:

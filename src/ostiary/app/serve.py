@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from ostiary.accounts import ISSUER_NAME, AccountIdentity, Clients, Liveness
+from ostiary.accounts import ISSUER_NAME, AccountIdentity, Clients, Liveness, SigningKeys, Tokens
 from ostiary.app.api import Rooms, start_api
 from ostiary.app.listening import listen, listener_tls
 from ostiary.approvals import ApprovalService
@@ -28,6 +28,7 @@ from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
 from ostiary.identity import HttpFetch, Identities, OidcIssuer
 from ostiary.masking import ColumnMasking
+from ostiary.oauth import OAuth
 from ostiary.policy import CedarPolicy, PolicyError
 from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import FileRecording, Signer
@@ -97,8 +98,11 @@ async def start(settings: Settings) -> Running:
         registry = Targets(settings.targets)
         plaintext = settings.plaintext_loopback
         others = Identities(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
-        clients = Clients(store.accounts, _own_issuer(settings.url), time.time)
-        identity = AccountIdentity(clients, None, others, time.time, allow_plaintext_loopback=plaintext)
+        own = _own_issuer(settings.url)
+        clients = Clients(store.accounts, own, time.time)
+        tokens = _tokens(settings, own, store) if own is not None else None
+        identity = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
+        oauth = OAuth(clients, tokens, others, registry.by_name, time.time) if tokens is not None else None
         ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
@@ -116,7 +120,9 @@ async def start(settings: Settings) -> Running:
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
         if settings.api is not None:
-            rooms = Rooms(identity, policy, registry.by_name, masking_config, recording, signer, store, approvals, live)
+            rooms = Rooms(
+                identity, policy, registry.by_name, masking_config, recording, signer, store, approvals, live, oauth
+            )
             serving["api"] = await start_api(stack, settings, rooms)
         return Running(serving, policy, stack.pop_all())
 
@@ -142,8 +148,15 @@ def _own_issuer(url: str) -> OidcIssuer | None:
         return None
 
 
+def _tokens(settings: Settings, own: OidcIssuer, store: Store) -> Tokens:
+    """The gateway's own. Raises SigningKeysError."""
+    keys = SigningKeys(settings.recording_key.with_name("issuer.keys"), time.time)
+    keys.all()
+    return Tokens(own, keys, store.accounts, settings.token_lifetime, time.time)
+
+
 async def _end_closed(liveness: Liveness, listeners: Sequence[Listener]) -> None:
-    """End sessions whose service account, or its key, is good no more."""
+    """End sessions whose service account, its key or its token is good no more."""
     while True:
         await asyncio.sleep(ACCOUNT_POLL_SECONDS)
         live = [(driver, session) for each in listeners for driver in each.sessions if (session := driver.session)]

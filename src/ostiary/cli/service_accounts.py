@@ -11,7 +11,8 @@ import typer
 from ostiary.accounts import ServiceAccount, shown
 from ostiary.cli.common import ConfigOption, Context, errors, run
 from ostiary.cli.output import Output, OutputOption, err, fail, moment, say, structured, table
-from ostiary.control import NewKey
+from ostiary.control import NewKey, local_operator
+from ostiary.control.access import Permission
 from ostiary.core.duration import seconds
 
 _LONGEST_KEY = 64 * 1024
@@ -149,13 +150,13 @@ def build(context: Context) -> typer.Typer:
     return group
 
 
-def _user() -> str:
-    """Who runs this, by the system's word."""
+def _user() -> Permission:
+    """Of whoever runs this, by the system's word."""
     number = os.getuid()
     try:
-        return f"local:{pwd.getpwuid(number).pw_name}"
+        return local_operator(pwd.getpwuid(number).pw_name)
     except KeyError:
-        return f"local:{number}"
+        return local_operator(str(number))
 
 
 def _end(expires: str) -> float | None:

@@ -69,6 +69,7 @@ def _settings(path: Path, document: Document, file: File) -> Settings:
         node=server.node,
         tls=pair if tls is not None else None,
         plaintext_loopback=server.plaintext_loopback,
+        token_lifetime=server.token_lifetime,
         listen={str(name): where for name, where in server.listen.items() if name != API},
         api=server.listen.get(API),
         issuers=tuple(issuer.made(base) for issuer in file.issuers),

@@ -33,6 +33,8 @@ class Settings:
     node: str
     tls: ListenerTls | None
     plaintext_loopback: bool
+    #: Seconds that an access token of the gateway's own lives.
+    token_lifetime: float
     #: protocol → (host, port)
     listen: Mapping[str, tuple[str, int]]
     #: (host, port) of the API; None: there is none.

@@ -61,6 +61,7 @@ class Server(Section):
         | None
     ) = None
     plaintext_loopback: bool = False
+    token_lifetime: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 600.0
     masking_key: Hidden | None = None
     listen: Annotated[dict[ListenerName, Address], Field(min_length=1)]
 

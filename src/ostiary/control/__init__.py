@@ -1,6 +1,20 @@
 """Use-cases that the CLI shows now, and the API and the UI later. Nothing here knows how anything is shown."""
 
 from ostiary.control.operations import Operations, TargetView
-from ostiary.control.service_accounts import AccountConflict, NewKey, ServiceAccounts, UnknownAccount
+from ostiary.control.service_accounts import (
+    AccountConflict,
+    NewKey,
+    ServiceAccounts,
+    UnknownAccount,
+    local_operator,
+)
 
-__all__ = ["AccountConflict", "NewKey", "Operations", "ServiceAccounts", "TargetView", "UnknownAccount"]
+__all__ = [
+    "AccountConflict",
+    "NewKey",
+    "Operations",
+    "ServiceAccounts",
+    "TargetView",
+    "UnknownAccount",
+    "local_operator",
+]

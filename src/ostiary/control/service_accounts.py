@@ -1,9 +1,9 @@
-"""Use-cases of service accounts. Every change is told to the audit before it is reported to whoever made it."""
+"""Use-cases of service accounts. Each change is in the audit log before it is made, and again when it was."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from ostiary.accounts import (
     MAX_KEYS,
@@ -19,7 +19,10 @@ from ostiary.accounts import (
     public_jwk,
     shown,
 )
-from ostiary.core import Secret
+from ostiary.control.access import Caller, Permission
+from ostiary.control.changes import Changes, Making
+from ostiary.core import Principal, PrincipalKind, Secret
+from ostiary.policy import ControlAction
 
 
 class UnknownAccount(LookupError):  # noqa: N818 - reads as what happened
@@ -32,14 +35,10 @@ class AccountConflict(ValueError):  # noqa: N818 - reads as what happened
     """The change does not fit what is there."""
 
 
-class Audit(Protocol):
-    """Keeps what was changed."""
-
-    def __call__(
-        self, *, by: str, change: str, account: str, before: Mapping[str, Any], after: Mapping[str, Any]
-    ) -> None:
-        """`by` changed an account; `change`: "service-account.create". Before it there may be nothing."""
-        ...
+def local_operator(user: str) -> Permission:
+    """Who works on the state store on the gateway's host: the system lets them, and no policy is asked."""
+    person = Principal(PrincipalKind.HUMAN, "local", user, frozenset(), 0.0, 0.0, "a user of the host")
+    return Permission(Caller(person, "cli"), ControlAction.ADMINISTER, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,14 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccounts:
-    """What may be done with service accounts. `by`: who does it, for the audit."""
+    """What may be done with service accounts. `permission`: whose, for the audit; it was asked for before."""
 
     #: Opens the state store.
     repository: Callable[[], AbstractAsyncContextManager[AccountRepository]]
     #: Names of the declared targets.
     targets: Collection[str]
-    audit: Audit
+    #: Opens the audit log.
+    changes: Callable[[], AbstractContextManager[Changes]]
     clock: Callable[[], float]
 
     async def list(self) -> list[ServiceAccount]:
@@ -75,7 +75,7 @@ class ServiceAccounts:
 
     async def create(
         self,
-        by: str,
+        permission: Permission,
         name: str,
         owner: str,
         *,
@@ -96,55 +96,72 @@ class ServiceAccounts:
         made = ServiceAccount(name, owner, tuple(groups), tuple(targets), tuple(networks), now, expires_at)
         key, secret = _new_key(name, public_key, now, None)
         account = replace(checked(made, now), keys=(key,))
-        async with self.repository() as repository:
+        async with self.repository() as repository, self._making(permission, name, "create", {}, shown(account)):
             if not await repository.add(account):
                 raise AccountConflict(f'there is a service account "{name}" already')
-        self.audit(by=by, change="service-account.create", account=name, before={}, after=shown(account))
         return NewKey(account, key, secret)
 
-    async def disable(self, by: str, name: str) -> ServiceAccount:
+    async def disable(self, permission: Permission, name: str) -> ServiceAccount:
         """Nobody gets in with it any more, and its sessions end within seconds. Raises UnknownAccount."""
-        return await self._disable(by, name, self.clock())
+        return await self._disable(permission, name, self.clock())
 
-    async def enable(self, by: str, name: str) -> ServiceAccount:
+    async def enable(self, permission: Permission, name: str) -> ServiceAccount:
         """Raises UnknownAccount."""
-        return await self._disable(by, name, None)
+        return await self._disable(permission, name, None)
 
     async def add_key(
-        self, by: str, name: str, public_key: bytes | None = None, expires_at: float | None = None
+        self, permission: Permission, name: str, public_key: bytes | None = None, expires_at: float | None = None
     ) -> NewKey:
         """A key beside those there are, as `create` makes it. Raises UnknownAccount, AccountConflict, ValueError."""
-        return await self._add(by, name, "service-account.add-key", public_key, expires_at, None)
+        return await self._add(permission, name, "add-key", public_key, expires_at, None)
 
     async def rotate(
-        self, by: str, name: str, overlap: float, public_key: bytes | None = None, expires_at: float | None = None
+        self,
+        permission: Permission,
+        name: str,
+        overlap: float,
+        public_key: bytes | None = None,
+        expires_at: float | None = None,
     ) -> NewKey:
         """A new key; all others end in `overlap` seconds. Raises as `add_key`."""
-        return await self._add(by, name, "service-account.rotate", public_key, expires_at, self.clock() + overlap)
+        return await self._add(permission, name, "rotate", public_key, expires_at, self.clock() + overlap)
 
-    async def remove_key(self, by: str, name: str, key_id: str) -> ServiceAccount:
+    async def remove_key(self, permission: Permission, name: str, key_id: str) -> ServiceAccount:
         """At once; sessions it opened end within seconds. Raises UnknownAccount."""
         async with self.repository() as repository:
-            before = await _found(repository, name)
-            if not await repository.remove_key(name, key_id):
-                raise UnknownAccount(f'service account "{name}" has no key "{key_id}"')
-            after = await _found(repository, name)
-        self.audit(by=by, change="service-account.remove-key", account=name, before=shown(before), after=shown(after))
+            before = shown(await _found(repository, name))
+            asked = {"key_id": key_id[:64]}
+            async with self._making(permission, name, "remove-key", before, asked) as making:
+                if not await repository.remove_key(name, key_id):
+                    raise UnknownAccount(f'service account "{name}" has no key "{key_id[:64]}"')
+                after = await _found(repository, name)
+                making.after = shown(after)
         return after
 
-    async def _disable(self, by: str, name: str, at: float | None) -> ServiceAccount:
+    async def _disable(self, permission: Permission, name: str, at: float | None) -> ServiceAccount:
+        change = "enable" if at is None else "disable"
         async with self.repository() as repository:
             before = await _found(repository, name)
-            if not await repository.disable(name, at):
+            if (before.disabled_at is None) == (at is None):
                 return before
-            after = await _found(repository, name)
-        change = "service-account.enable" if at is None else "service-account.disable"
-        self.audit(by=by, change=change, account=name, before=shown(before), after=shown(after))
+            asked = {"disabled_at": at}
+            async with self._making(permission, name, change, shown(before), asked) as making:
+                await repository.disable(name, at)
+                after = await _found(repository, name)
+                making.after = shown(after)
         return after
+
+    @asynccontextmanager
+    async def _making(
+        self, permission: Permission, name: str, change: str, before: Mapping[str, Any], asked: Mapping[str, Any]
+    ) -> AsyncIterator[Making]:
+        with self.changes() as changes:
+            async with changes.making(permission, f"service-accounts/{name}", before, asked, change) as making:
+                yield making
 
     async def _add(
         self,
-        by: str,
+        permission: Permission,
         name: str,
         change: str,
         public_key: bytes | None,
@@ -153,11 +170,13 @@ class ServiceAccounts:
     ) -> NewKey:
         key, secret = _new_key(name, public_key, self.clock(), expires_at)
         async with self.repository() as repository:
-            before = await _found(repository, name)
-            if not await repository.add_key(key, MAX_KEYS, others_until):
-                raise AccountConflict(f'service account "{name}" has {MAX_KEYS} keys: remove one first')
-            after = await _found(repository, name)
-        self.audit(by=by, change=change, account=name, before=shown(before), after=shown(after))
+            before = shown(await _found(repository, name))
+            asked = {"key_id": key.key_id, "kind": key.kind, "expires_at": expires_at, "others_until": others_until}
+            async with self._making(permission, name, change, before, asked) as making:
+                if not await repository.add_key(key, MAX_KEYS, others_until):
+                    raise AccountConflict(f'service account "{name}" has {MAX_KEYS} keys: remove one first')
+                after = await _found(repository, name)
+                making.after = shown(after)
         return NewKey(after, key, secret)
 
 

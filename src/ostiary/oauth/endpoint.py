@@ -11,7 +11,7 @@ from ostiary.accounts import ISSUER_NAME, Clients, Issued, Tokens
 from ostiary.core import Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authentication import authenticate
-from ostiary.oauth.errors import InvalidClientError, OAuth2Error
+from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, OAuth2Error, told
 from ostiary.oauth.grants import Grants
 from ostiary.oauth.metadata import metadata
 from ostiary.oauth.request import Form
@@ -81,13 +81,23 @@ class OAuth:
 
         return await _answered(work, body, authorization, source)
 
+    @property
+    def issuer(self) -> str:
+        """The gateway's URL."""
+        return self._tokens.own.issuer
+
     def jwks(self) -> Answer:
         """The public keys."""
-        return Answer(200, self._tokens.keys.jwks(), {"Cache-Control": "max-age=300"})
+        return Answer(200, self._tokens.keys.jwks(), {})
 
     def metadata(self) -> Answer:
         """What there is."""
-        return Answer(200, metadata(self._tokens.own.issuer), {"Cache-Control": "max-age=300"})
+        return Answer(200, metadata(self.issuer), {})
+
+
+def refusal(refused: Refused) -> Answer:
+    """A request that is not looked at."""
+    return Answer(400, dict(InvalidRequestError(told(refused)).get_body()))
 
 
 def _nobody(issued: Issued) -> str | None:
