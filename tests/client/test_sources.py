@@ -8,7 +8,9 @@ import pytest
 from ostiary.client.sources import KUBERNETES_FILES, Kind, NoIdentity, Wanted, find
 from ostiary.client.token import read
 from ostiary.core import Secret
+from ostiary.gate.ports import Refused
 from tests.client.kit import NOW, jwt, surroundings
+from tests.identity.aws_kit import KEYS, AwsWorld
 
 WANTED = Wanted("ostiary")
 
@@ -141,6 +143,43 @@ async def test_without_the_extra_spiffe_says_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "spiffe", None)
     error = await refused(WANTED, {"SPIFFE_ENDPOINT_SOCKET": "unix:///run/spire.sock"})
     assert "pip install 'ostiary[spiffe]'" in str(error)
+
+
+async def test_aws_signs_what_the_gateway_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proof for this audience and region, whose signature the gateway's own issuer of AWS verifies."""
+    world = AwsWorld(regions=("eu-central-1",))
+    given = {
+        "AWS_ACCESS_KEY_ID": KEYS.access_key,
+        "AWS_SECRET_ACCESS_KEY": KEYS.secret_key,
+        "AWS_SESSION_TOKEN": KEYS.token,
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    found = await find(Wanted("gw.example.com"), surroundings(given))
+    assert (await world.identify(found.secret.reveal_text())).subject.endswith(":role/deploy")
+    assert [host for host, _ in world.sts.asked] == ["sts.eu-central-1.amazonaws.com"]
+    assert found.expires_at == NOW + 60
+    other = await find(Wanted("gw2.example.com"), surroundings(given))
+    with pytest.raises(Refused):
+        await world.identify(other.secret.reveal_text())
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    error = await refused(Wanted("gw.example.com", source=Kind.AWS), {})
+    assert "botocore found no credentials" in str(error)
+
+
+async def test_without_the_extra_aws_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signing library is an optional extra."""
+    monkeypatch.delitem(sys.modules, "ostiary.client.aws", raising=False)
+    monkeypatch.setitem(sys.modules, "botocore.auth", None)
+    monkeypatch.delattr("ostiary.client.aws", raising=False)
+    error = await refused(WANTED, {"AWS_PROFILE": "x"})
+    assert "pip install 'ostiary[aws]'" in str(error)
 
 
 async def test_a_pipe_is_no_file(tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ KUBERNETES_FILES: Final = (
 _DMI: Final = "/sys/class/dmi/id"
 #: What Azure writes on every virtual machine's chassis.
 _AZURE_CHASSIS: Final = "7783-7084-3265-9085-8269-3286-77"
+#: Any of these says that somebody gave this program an AWS identity.
+_AWS: Final = (
+    *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+)
+#: A proof is good for the gateway's `max_age`, 5 minutes unless configured; a new one costs next to nothing.
+_AWS_SECONDS: Final = 60.0
 _IMDS: Final = "http://169.254.169.254"
 
 
@@ -41,6 +48,7 @@ class Kind(StrEnum):
     SPIFFE = "spiffe"
     GOOGLE = "google"
     AZURE = "azure"
+    AWS = "aws"
 
 
 class Absent(Exception):  # noqa: N818 - a state
@@ -247,6 +255,22 @@ async def _azure(wanted: Wanted, here: Surroundings) -> Token:
     return _token(_member(await _ask(who, asked), "access_token", who), who)
 
 
+async def _aws(wanted: Wanted, here: Surroundings) -> Token:
+    """docs/identity.md, "AWS": no token, but a request signed for this audience."""
+    given = any(here.environment.get(name) for name in _AWS)
+    if not given and wanted.source is not Kind.AWS and not here.marked("sys_vendor", "Amazon EC2"):
+        raise Absent("this is no machine of Amazon's (sys_vendor), and no variable names an AWS identity")
+    try:
+        from ostiary.client import aws
+    except ImportError:
+        raise Unusable("signing for AWS needs `pip install 'ostiary[aws]'`") from None
+    try:
+        proof = await asyncio.to_thread(aws.sign, wanted.audience)
+    except aws.NotSigned as error:
+        raise Unusable(str(error)) from None
+    return Token(proof, "AWS", None, (wanted.audience,), here.clock() + _AWS_SECONDS)
+
+
 _SOURCES: Final[Mapping[Kind, _Source]] = {
     Kind.FILE: _file,
     Kind.ENV: _env,
@@ -256,6 +280,7 @@ _SOURCES: Final[Mapping[Kind, _Source]] = {
     Kind.SPIFFE: _spiffe,
     Kind.GOOGLE: _google,
     Kind.AZURE: _azure,
+    Kind.AWS: _aws,
 }
 
 
