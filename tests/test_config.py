@@ -14,7 +14,7 @@ from ostiary.config.document import MAX_FILE, MAX_VALUES
 from ostiary.control import starter
 from ostiary.core import Operation, PrincipalKind, RecordingLevel, Secret, TlsMode
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
-from ostiary.identity import AwsIssuer, OidcIssuer, SamlIssuer
+from ostiary.identity import AwsIssuer, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.fetch import Access
 from ostiary.identity.issuer import BoundValue
 from ostiary.masking import Detector, Transform
@@ -475,6 +475,26 @@ def test_a_saml_issuer(tmp_path: Path) -> None:
     )
     twice = GOOD.replace("targets:", corp + corp.replace("corp,", "corp2,") + "targets:")
     assert problems(tmp_path, twice) == [':12: issuers.2: "corp" is the same issuer urn:idp: one of both will do']
+
+
+def test_an_issuer_of_certificates(tmp_path: Path) -> None:
+    """Its settings arrive, its bundle's path is relative to the file, and it needs TLS."""
+    mesh = (
+        "  - {name: mesh, type: x509, ca: ca.pem, trust_domain: acme.example, subject: uri, kind: human,\n"
+        "     bind: {O: acme}, groups: '{OU}', session_grace: 1s, max_session: 1h}\n"
+    )
+    (_, issuer) = load(tmp_path, GOOD.replace("targets:", f"{mesh}targets:")).issuers
+    bind: dict[str, BoundValue | tuple[BoundValue, ...]] = {"O": "acme"}
+    assert issuer == X509Issuer(
+        *("mesh", tmp_path / "ca.pem", "acme.example", "uri", PrincipalKind.HUMAN, bind, ("{OU}",), 1.0, 3600.0)
+    )
+    assert problems(tmp_path, GOOD.replace("targets:", f"{mesh}{mesh.replace('mesh', 'm2')}targets:")) == [
+        ':12: issuers.2: "mesh" is the same issuer X.509-SVID acme.example: one of both will do'
+    ]
+    without = GOOD.replace("tls: auto", "plaintext_loopback: true").replace("targets:", f"{mesh}targets:")
+    assert problems(tmp_path, without) == [
+        ":10: issuers.1.type: clients show certificates in TLS: write `server.tls: auto` or {cert: PATH, key: PATH}"
+    ]
 
 
 def test_secrets_are_not_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

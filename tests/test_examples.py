@@ -12,6 +12,7 @@ from ostiary.app.check import problems_of
 from ostiary.app.operations import operations_of
 from ostiary.control import Operations
 from ostiary.core import Verdict
+from ostiary.identity import OidcIssuer
 from tests.real.certificates import Authority
 
 CI_JOB = Path(__file__).parent.parent / "examples/ci-job"
@@ -54,6 +55,7 @@ def test_ci_job(ci_job: Operations) -> None:
 def test_ci_job_takes_one_branch_only(ci_job: Operations) -> None:
     """The workflow asks for a token, for the audience and the target that the gateway knows."""
     (issuer,) = (each for each in config.load(CI_JOB / "ostiary.yaml").issuers if each.name == "github")
+    assert isinstance(issuer, OidcIssuer)
     assert f"github:{issuer.bind['sub']}" == SUBJECT
     workflow = yaml.safe_load((CI_JOB / "workflow.yaml").read_text())
     assert workflow["permissions"]["id-token"] == "write"

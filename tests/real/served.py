@@ -35,7 +35,7 @@ server:
   listen: {{postgres: 127.0.0.1:{port}}}
 issuers:
   - {{name: tests, type: oidc, issuer: "{issuer}", audience: {audience}, groups: ["{{groups}}"]}}
-targets:
+{issuers}targets:
   - name: orders
     protocol: postgres
     address: {host}:{target_port}
@@ -57,6 +57,7 @@ def serving(
     username: str,
     password: Secret,
     classified: Sequence[tuple[str, str]] = (),
+    issuers: Sequence[str] = (),
 ) -> Iterator[Gateway]:
     """Serve until the end of the context.
 
@@ -66,6 +67,7 @@ def serving(
         username: what everyone is on the server.
         password: of that user.
         classified: (object, class) pairs.
+        issuers: further ones, each as it stands in the configuration.
     """
     port = free_port()
     with _issuing() as issuer:
@@ -76,6 +78,7 @@ def serving(
                 port=port,
                 issuer=issuer.url,
                 audience=AUDIENCE,
+                issuers="".join(f"  - {each}\n" for each in issuers),
                 host=target[0],
                 target_port=target[1],
                 database=target[2],

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +22,9 @@ from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity import HttpFetch, Identities, SamlIssuer
 from tests.real.npm import installed
-from tests.real.servers import free_port
+from tests.real.served import serving
+from tests.real.servers import PostgresServer, free_port
+from tests.real.serving import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -105,6 +108,31 @@ async def test_a_real_response(provider: Provider, signed: str) -> None:
             await provider.identify(password, **changes)
     with pytest.raises(Refused, match="signature"):
         await provider.identify(b64encode(b64decode(password).replace(b">dev<", b">dba<")).decode())
+
+
+def test_through_a_gateway(provider: Provider, postgres15: PostgresServer, tmp_path: Path) -> None:
+    """A client sends the response as its password, for several connections; a changed one is refused by name."""
+    issuer = (
+        f"{{name: corp, type: saml, entity_id: '{provider.url}/metadata', metadata: {provider.metadata},"
+        f" audience: '{AUDIENCE}', recipient: '{ACS}', groups: '{{groups}}'}}"
+    )
+    server = postgres15
+    target = server.host, server.port, "postgres"
+    with serving(tmp_path, target, server.superuser, server.password, issuers=[issuer]) as gateway:
+        (tmp_path / "tests.cedar").write_text('permit (principal in Group::"dev", action, resource);')
+        password = provider.sso("assertion")
+
+        def connect(password: str) -> psycopg.Connection[tuple[object, ...]]:
+            return psycopg.connect(
+                host="127.0.0.1", port=gateway.port, dbname="orders", user="x", password=password, sslmode="require"
+            )
+
+        until(lambda: '"policies reloaded"' in (tmp_path / "gateway.log").read_text(), "the policy is loaded")
+        for _ in range(2):
+            with connect(password) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="token refused: its signature is not one of the identity"):
+            connect(b64encode(b64decode(password).replace(b">dev<", b">dba<")).decode())
 
 
 @pytest.mark.parametrize("signed", ["assertion", "response"])

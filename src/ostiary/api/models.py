@@ -12,7 +12,7 @@ from ostiary.control.operations import TargetView
 from ostiary.control.sessions import Ended, SessionView
 from ostiary.control.verification import Verification
 from ostiary.core import Operation
-from ostiary.identity import AnyIssuer, AwsIssuer, OidcIssuer, SamlIssuer
+from ostiary.identity import AnyIssuer, AwsIssuer, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.policy import Explanation, Rule
 from ostiary.recording import Moment, SessionDetail, SessionSummary, Verdict
 
@@ -67,14 +67,15 @@ class TargetOut(BaseModel):
 
 
 class IssuerOut(BaseModel):
-    """An issuer whose tokens are believed."""
+    """An issuer whose proofs are believed."""
 
     name: str = Field(examples=["github"])
-    type: Literal["oidc", "saml", "aws"]
+    type: Literal["oidc", "saml", "aws", "x509"]
     issuer: str | None = Field(
-        description="The `iss` claim, or the entity id.", examples=["https://token.actions.githubusercontent.com"]
+        description="The `iss` claim, the entity id, or the SPIFFE trust domain.",
+        examples=["https://token.actions.githubusercontent.com"],
     )
-    audiences: list[str]
+    audiences: list[str] = Field(description="Empty for client certificates.")
     kind: str = Field(examples=["workload"])
     algorithms: list[str] = Field(description="Of OIDC; else empty.", examples=[["RS256"]])
     bind: dict[str, Any] = Field(description="Claims that must have this value, or one of these.")
@@ -84,7 +85,8 @@ class IssuerOut(BaseModel):
     def of(cls, issuer: AnyIssuer) -> "IssuerOut":
         """From the configuration's."""
         algorithms: tuple[str, ...] = ()
-        kind: Literal["oidc", "saml", "aws"]
+        audiences = () if isinstance(issuer, X509Issuer) else issuer.audiences
+        kind: Literal["oidc", "saml", "aws", "x509"]
         identifier: str | None
         match issuer:
             case OidcIssuer():
@@ -93,13 +95,15 @@ class IssuerOut(BaseModel):
                 kind, identifier = "saml", issuer.entity_id
             case AwsIssuer():
                 kind, identifier = "aws", None
+            case X509Issuer():
+                kind, identifier = "x509", issuer.trust_domain
             case _:
                 assert_never(issuer)
         return cls(
             name=issuer.name,
             type=kind,
             issuer=identifier,
-            audiences=list(issuer.audiences),
+            audiences=list(audiences),
             kind=issuer.kind.value,
             algorithms=list(algorithms),
             bind=dict(issuer.bind),

@@ -9,7 +9,8 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
-from ostiary.identity import AnyIssuer, OidcIssuer, SamlIssuer
+from ostiary.identity import AnyIssuer, OidcIssuer, SamlIssuer, X509Issuer
+from ostiary.identity.certificate_issuer import read_authorities
 from ostiary.identity.keys import check_files
 from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
@@ -61,6 +62,8 @@ def _told(where: str, what: str, attempt: Callable[[], object]) -> Iterator[str]
 def _check_issuer(issuer: AnyIssuer) -> None:
     if isinstance(issuer, OidcIssuer):
         check_files(issuer)
+    elif isinstance(issuer, X509Issuer):
+        read_authorities(issuer.ca)
     elif isinstance(issuer, SamlIssuer):
         from ostiary.identity.saml.metadata import read_metadata
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import ssl
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ostiary.config import Settings
@@ -29,8 +31,8 @@ async def listen(listener: Listens, host: str, port: int) -> int:
         raise OSError(f"{host}:{port} can't be listened on: {why}; another address goes into server.listen") from error
 
 
-def listener_tls(settings: Settings, alpn: str) -> ssl.SSLContext | None:
+def listener_tls(settings: Settings, alpn: str, client_roots: Sequence[Path] = ()) -> ssl.SSLContext | None:
     """The gateway's certificate, for one protocol of the application layer; None: there is none."""
     if settings.tls is None:
         return None
-    return server_context(settings.tls.cert, settings.tls.key, settings.recording_key.parent, alpn)
+    return server_context(settings.tls.cert, settings.tls.key, settings.recording_key.parent, alpn, client_roots)

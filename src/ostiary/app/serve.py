@@ -26,7 +26,7 @@ from ostiary.credentials import (
 )
 from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
-from ostiary.identity import HttpFetch, Identities, OidcIssuer
+from ostiary.identity import HttpFetch, Identities, OidcIssuer, X509Issuer
 from ostiary.masking import ColumnMasking
 from ostiary.oauth import OAuth
 from ostiary.policy import CedarPolicy, PolicyError
@@ -84,7 +84,8 @@ async def start(settings: Settings) -> Running:
         policy = CedarPolicy(settings.policies, time.time)
         masking_config = settings.masking()
         masking = ColumnMasking(masking_config)
-        tls = listener_tls(settings, "postgresql")
+        roots = [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]
+        tls = listener_tls(settings, "postgresql", roots)
         signer = Signer.load(settings.recording_key)
         recording = FileRecording(settings.recordings, signer, time.time, settings.fsync)
         stack.callback(recording.close)

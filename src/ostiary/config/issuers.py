@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ostiary.config.proofs import Aws, Saml
+from ostiary.config.proofs import Aws, Certificates, Saml
 from ostiary.config.values import Bound, Name, Seconds, Section, Texts
 from ostiary.core import PrincipalKind
 from ostiary.identity import presets
@@ -144,7 +144,9 @@ class Spiffe(_Jwt):
         return presets.spiffe(self._common(access=Access(_path(base, self.ca)), **bundle), self.trust_domain)
 
 
-Issuer = Annotated[Oidc | Known | Kubernetes | Azure | CircleCi | Spiffe | Saml | Aws, Field(discriminator="type")]
+Issuer = Annotated[
+    Oidc | Known | Kubernetes | Azure | CircleCi | Spiffe | Saml | Aws | Certificates, Field(discriminator="type")
+]
 
 
 def _path(base: Path, value: str | None) -> Path | None:

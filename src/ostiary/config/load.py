@@ -168,7 +168,11 @@ def _across(data: object) -> Iterator[Problem]:
     yield from _doubles("targets", targets, "name")
     issuers = list(_entries(data, "issuers"))
     yield from _doubles("issuers", issuers, "name")
+    server = data.get("server")
     for index, each in issuers:
+        if each.get("type") == "x509" and isinstance(server, dict) and server.get("tls") is None:
+            why = "clients show certificates in TLS: write `server.tls: auto` or {cert: PATH, key: PATH}"
+            yield ("issuers", index, "type"), why
         if each.get("name") == ISSUER_NAME:
             yield (
                 ("issuers", index, "name"),

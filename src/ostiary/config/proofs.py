@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 
 from ostiary.config.values import Bound, Name, Seconds, Section, Texts
 from ostiary.core import PrincipalKind
-from ostiary.identity import AwsIssuer, SamlIssuer
+from ostiary.identity import AwsIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.aws.issuer import DEFAULT_GROUPS
+from ostiary.identity.certificate_issuer import SubjectName
 
 
 class Saml(Section):
@@ -82,4 +83,38 @@ class Aws(Section):
             leeway=self.leeway,
             max_session=self.max_session,
             kind=PrincipalKind(self.kind),
+        )
+
+
+class Certificates(Section):
+    """`type: x509`."""
+
+    name: Name
+    type: Literal["x509"]
+    ca: str
+    trust_domain: str | None = None
+    subject: SubjectName = "common-name"
+    kind: Literal["workload", "human"] = "workload"
+    bind: dict[str, Bound] = Field(default_factory=dict)
+    groups: Texts = ()
+    session_grace: Seconds = 60.0
+    max_session: Seconds = 43200.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.made(Path())
+        return self
+
+    def made(self, base: Path) -> X509Issuer:
+        """As identity takes it. Raises ValueError."""
+        return X509Issuer(
+            name=self.name,
+            ca=base / self.ca,
+            trust_domain=self.trust_domain,
+            subject=self.subject,
+            kind=PrincipalKind(self.kind),
+            bind=self.bind,
+            groups=self.groups,
+            session_grace=self.session_grace,
+            max_session=self.max_session,
         )

@@ -27,6 +27,9 @@ class Proof:
     encrypted: bool
     #: True when the client's address is a loopback address.
     loopback: bool
+    #: Chain of the client's certificate in DER, leaf first, as the TLS library verified it up to a configured root.
+    #: Where it counts, `token` is empty.
+    certificates: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from ostiary.identity.aws.issuer import AwsIssuer
 from ostiary.identity.aws.proof import is_proof
 from ostiary.identity.aws.service import AwsIdentity
 from ostiary.identity.aws.sts import HttpSts, Sts
+from ostiary.identity.certificate_issuer import X509Issuer
+from ostiary.identity.certificates import X509Identity
 from ostiary.identity.fetch import Fetch
 from ostiary.identity.groups import GroupNames
 from ostiary.identity.issuer import OidcIssuer
@@ -18,7 +20,7 @@ from ostiary.identity.saml.issuer import SamlIssuer
 if TYPE_CHECKING:
     from ostiary.identity.saml.service import SamlIdentity
 
-AnyIssuer = OidcIssuer | SamlIssuer | AwsIssuer
+AnyIssuer = OidcIssuer | SamlIssuer | AwsIssuer | X509Issuer
 
 
 class Identities:
@@ -58,6 +60,7 @@ class Identities:
             names=names,
         )
         saml = [issuer for issuer in issuers if isinstance(issuer, SamlIssuer)]
+        self._x509 = X509Identity((issuer for issuer in issuers if isinstance(issuer, X509Issuer)), names, clock)
         self._saml = _saml(saml, names, clock) if saml else None
         aws = [issuer for issuer in issuers if isinstance(issuer, AwsIssuer)]
         self._aws = AwsIdentity(aws, sts or HttpSts(), clock, names) if aws else None
@@ -65,6 +68,8 @@ class Identities:
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
+        if proof.certificates:
+            return self._x509.identify(proof)
         token = proof.token.reveal()
         if self._aws is not None and is_proof(token):
             return await self._aws.identify(proof)

@@ -9,6 +9,6 @@ NEW_TOKEN: Final = "get a new token and connect again"  # noqa: S105 - a sentenc
 WRONG_TOKEN: Final = "ask the issuer for a signed JWT made for this gateway, and pass it unchanged"  # noqa: S105
 
 
-def refused(reason: str, hint: str = WRONG_TOKEN) -> Refused:
-    """`token refused: REASON`."""
-    return Refused(Refusal(RefusalKind.IDENTITY, f"token refused: {reason}", hint))
+def refused(reason: str, hint: str = WRONG_TOKEN, *, what: str = "token") -> Refused:
+    """`token refused: REASON`, or `what` in place of the token."""
+    return Refused(Refusal(RefusalKind.IDENTITY, f"{what} refused: {reason}", hint))

@@ -54,12 +54,16 @@ class Leg(asyncio.BufferedProtocol):
             return
         try:
             plain, completed = self._tls.receive(data)
+            certificates = self._tls.client_certificates() if completed and self._side is Side.CLIENT else ()
         except ssl.SSLError as error:
-            self._driver.broken(self._side, f"TLS failed: {error.reason or 'closed'}")
+            # The alert that says why.
+            self._push(self._tls.take())
+            self._driver.broken(self._side, f"TLS failed: {error.reason or str(error) or 'closed'}")
             return
         self._push(self._tls.take())
         if completed:
-            self._driver.event(TlsStarted(self._side, self._tls.channel_binding()))
+            binding = self._tls.channel_binding() if self._side is Side.TARGET else None
+            self._driver.event(TlsStarted(self._side, binding, certificates))
         if plain:
             self._driver.event(Received(self._side, plain))
 

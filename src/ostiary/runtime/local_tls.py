@@ -4,6 +4,7 @@ import datetime as dt
 import ipaddress
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -15,8 +16,17 @@ from cryptography.x509.oid import NameOID
 _DAYS = 365
 
 
-def server_context(cert: Path | None, key: Path | None, state_dir: Path, alpn: str = "postgresql") -> ssl.SSLContext:
+def server_context(
+    cert: Path | None,
+    key: Path | None,
+    state_dir: Path,
+    alpn: str = "postgresql",
+    client_roots: Sequence[Path] = (),
+) -> ssl.SSLContext:
     """A context for a client's leg: TLS 1.2 and up, one ALPN protocol.
+
+    With `client_roots`, PEM files, clients are asked for a certificate. They may have none; one that does not verify up
+    to a root in these files ends the handshake.
 
     Without a certificate one for 127.0.0.1, ::1 and localhost is kept in `state_dir` (`gateway.crt`, `gateway.key`),
     signed by itself: clients give `gateway.crt` as their root certificate. Raises OSError or ssl.SSLError.
@@ -29,6 +39,13 @@ def server_context(cert: Path | None, key: Path | None, state_dir: Path, alpn: s
         if not cert.exists() or not key.exists():
             _make(cert, key)
     context.load_cert_chain(cert, key)
+    for path in client_roots:
+        context.load_verify_locations(path)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    if client_roots:
+        # No resumption: it would prove a certificate without verifying it again.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
     return context
 
 

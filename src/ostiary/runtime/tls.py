@@ -6,11 +6,16 @@ start (direct TLS) can be handed in, and nothing awaits.
 
 import contextlib
 import ssl
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 _READ = 64 * 1024
+#: OpenSSL's name for the encoding.
+_DER = 2
 
 
 class TlsPump:
@@ -84,6 +89,21 @@ class TlsPump:
         digest = hashes.Hash(algorithm)
         digest.update(der)
         return digest.finalize()
+
+    def client_certificates(self) -> tuple[bytes, ...]:
+        """The chain that was verified, in DER, leaf first; empty without a certificate. Raises ssl.SSLError.
+
+        A resumed session (RFC 8446 section 2.2) proves a certificate that nobody verified now: it ends here.
+        """
+        if self._tls.getpeercert(binary_form=True) is None:
+            return ()
+        if self._tls.session_reused:
+            raise ssl.SSLError("a session with a client certificate can't be resumed")
+        if sys.version_info >= (3, 13):
+            return tuple(self._tls.get_verified_chain())
+        # Public from Python 3.13 on; before, the same function of the object beneath.
+        chain: Sequence[Any] = self._tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+        return tuple(each.public_bytes(_DER) for each in chain)
 
     def _handshake(self) -> None:
         try:

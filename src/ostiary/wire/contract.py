@@ -65,10 +65,14 @@ class Connected:
 
 @frozen
 class TlsStarted:
-    """Answer to `StartTls`. `channel_binding` is `tls-server-end-point` data (RFC 5929) of that leg's own TLS."""
+    """Answer to `StartTls`. `channel_binding` is `tls-server-end-point` data (RFC 5929) of that leg's own TLS.
+
+    `certificates`: chain of the client's certificate in DER, leaf first, verified up to a configured root, or empty.
+    """
 
     side: Side
     channel_binding: bytes | None = None
+    certificates: tuple[bytes, ...] = ()
 
 
 @frozen

@@ -62,6 +62,34 @@ def test_tls_after_gssenc_and_ssl_requests() -> None:
     assert proof_of(leg.receive(password(b"t"))).proof.encrypted
 
 
+def test_with_a_client_certificate_no_password_is_asked_for() -> None:
+    """The chain that TLS verified is the proof; but who asks for SASL OAUTHBEARER brings a token."""
+    leg = login()
+    leg.receive(SSL_REQUEST)
+    leg.tls_started((b"leaf", b"root"))
+    (asked,) = leg.receive(startup(user="u", database="orders/other"))
+    assert isinstance(asked, Authenticate)
+    assert (asked.proof.token, asked.proof.certificates) == (Secret(""), (b"leaf", b"root"))
+    assert (asked.proof.target, asked.database, asked.proof.encrypted) == ("orders", "other", True)
+    leg = login()
+    leg.receive(SSL_REQUEST)
+    leg.tls_started((b"leaf", b"root"))
+    assert leg.receive(startup(user=OAUTH_USER, database="d"))[0] != asked
+    response = b"n,,\x01auth=Bearer a.b.c\x01\x01"
+    body = b"OAUTHBEARER\0" + len(response).to_bytes(4, "big") + response
+    proof = proof_of(leg.receive(b"p" + (len(body) + 4).to_bytes(4, "big") + body)).proof
+    assert (proof.token, proof.certificates) == (Secret("a.b.c"), ())
+
+
+def test_nothing_follows_a_startup_packet_that_is_enough() -> None:
+    """What came behind it was written before the client knew who it is here."""
+    leg = login()
+    leg.receive(SSL_REQUEST)
+    leg.tls_started((b"leaf",))
+    with pytest.raises(ProtocolError, match="before the session was admitted"):
+        leg.receive(startup(user="u", database="d") + b"Q")
+
+
 def test_without_a_certificate_tls_is_declined() -> None:
     """The client decides whether it goes on in the clear."""
     assert login(tls=False).receive(SSL_REQUEST) == [Reply(b"N")]

@@ -124,8 +124,8 @@ class PostgresEngine:
                 return self.refuse(refusal)
             case Connected():
                 return self._dial.connected() if self._dial is not None else []
-            case TlsStarted(side, binding):
-                return self._tls_started(side, binding)
+            case TlsStarted(side, binding, certificates):
+                return self._tls_started(side, binding, certificates)
             case Weigh(action_id):
                 return self._relay.weigh(action_id) if self._relay is not None else []
             case AsideDone():
@@ -187,9 +187,9 @@ class PostgresEngine:
         self._judge = Judge(event.target, database, self._catalogs, self._analyze)
         return [Connect()]
 
-    def _tls_started(self, side: Side, binding: bytes | None) -> list[Effect]:
+    def _tls_started(self, side: Side, binding: bytes | None, certificates: tuple[bytes, ...]) -> list[Effect]:
         if side is Side.CLIENT and self._login is not None:
-            self._login.tls_started()
+            self._login.tls_started(certificates)
             return []
         return self._dial.tls_started(binding) if side is Side.TARGET and self._dial is not None else []
 

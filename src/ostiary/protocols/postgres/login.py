@@ -1,4 +1,6 @@
-"""From a client's first byte to the token in hand: TLS, GSSENC, versions, cancel, two ways to send a token.
+"""From a client's first byte to its proof in hand: TLS, GSSENC, versions, cancel, two ways to send a token, or none.
+
+A client whose certificate TLS verified is not asked for a token.
 
 States, in order: FIRST → (TLS) → STARTUP → TOKEN → DONE. Everything is bounded: a startup packet by
 `MAX_STARTUP`, a token message by `MAX_TOKEN`; the driver bounds the time.
@@ -65,6 +67,7 @@ class ClientLogin:
         self._tls_offered = tls_offered
         self._plaintext = plaintext
         self._encrypted = False
+        self._certificates: tuple[bytes, ...] = ()
         self._gss_asked = False
         self._state = _State.FIRST
         self._buffer = b""
@@ -74,8 +77,9 @@ class ClientLogin:
         self._target = ""
         self._database = ""
 
-    def tls_started(self) -> None:
-        """The driver finished the handshake of this leg."""
+    def tls_started(self, certificates: tuple[bytes, ...] = ()) -> None:
+        """The driver finished the handshake of this leg, perhaps with a client certificate."""
+        self._certificates = certificates
         self._encrypted = True
         self._state = _State.STARTUP
 
@@ -176,6 +180,11 @@ class ClientLogin:
             self._state = _State.SASL
             names = b"OAUTHBEARER\0\0"
             out.append(Reply(b"R" + (len(names) + 8).to_bytes(4, "big") + b"\0\0\0\x0a" + names))
+        elif self._certificates:
+            # As PostgreSQL's `cert` method: no password is asked for.
+            if self._buffer:
+                raise ProtocolError("data followed the startup packet before the session was admitted")
+            self._authenticate(b"", self._certificates, out)
         else:
             self._state = _State.TOKEN
             out.append(Reply(_CLEARTEXT))
@@ -194,11 +203,15 @@ class ClientLogin:
         token = self._sasl_token(body) if self._state is _State.SASL else body.removesuffix(b"\0")
         if not token or b"\0" in token:
             out += _refused("no token came in the password message", "send the token as the password")
+            self._state = _State.DONE
         else:
-            proof = Proof(Secret(token), self._target, self._source, self._encrypted, self._loopback)
-            out.append(Authenticate(proof, self._database))
-        self._state = _State.DONE
+            self._authenticate(token, (), out)
         return False
+
+    def _authenticate(self, token: bytes, certificates: tuple[bytes, ...], out: list[Effect]) -> None:
+        proof = Proof(Secret(token), self._target, self._source, self._encrypted, self._loopback, certificates)
+        out.append(Authenticate(proof, self._database))
+        self._state = _State.DONE
 
     @staticmethod
     def _sasl_token(body: bytes) -> bytes:
