@@ -404,7 +404,19 @@ def test_a_shared_issuer_is_bound_by_any_type(kind: str) -> None:
     assert oidc(common({claim: value}), known.issuer)
     with pytest.raises(ValueError, match="bind what is yours"):
         oidc(common(kind=PrincipalKind.HUMAN), known.issuer)
-    assert oidc(common({"login": "me"}, kind=PrincipalKind.HUMAN), known.issuer)
+    with pytest.raises(ValueError, match="bind what is yours"):
+        oidc(common({"email_verified": True}, kind=PrincipalKind.HUMAN), known.issuer)
+
+
+def test_people_have_other_claims() -> None:
+    """Who logs in at GitLab has no project, who logs in at Google has an address and a domain; GitHub has jobs only."""
+    for bind in ({"sub": "7"}, {"email": "jane@acme.example"}):
+        assert oidc(common(bind, kind=PrincipalKind.HUMAN), "https://gitlab.com")
+        assert oidc(common({"hd": "acme.example"}, kind=PrincipalKind.HUMAN), "https://accounts.google.com")
+        with pytest.raises(ValueError, match="bind what is yours"):
+            oidc(common(bind, kind=PrincipalKind.HUMAN), GITHUB)
+    with pytest.raises(ValueError, match="bind what is yours"):
+        oidc(common({"sub": "7"}), "https://gitlab.com")
 
 
 def test_one_preset_is_not_the_other() -> None:

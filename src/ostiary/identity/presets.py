@@ -56,6 +56,8 @@ class Preset:
     strangers: str
     #: A binding as it could be.
     example: str
+    #: In place of `needs` for people who log in there, where they have other claims.
+    people: Mapping[str, re.Pattern[str]] | None = None
     #: Claims that, where none is bound, …
     lifted_by: tuple[str, ...] = ()
     #: … are judged by this.
@@ -87,6 +89,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         needs=_needs(
             *("namespace_id", "namespace_path", "project_id", "project_path"), sub=r"project_path:[^/:]+/[^:]+:.+"
         ),
+        people=_needs("sub", "email", "nickname", "preferred_username"),
         strangers="every project of that GitLab",
         example="namespace_path: acme",
         lifted_by=("pipeline_source",),
@@ -163,7 +166,7 @@ def preset(kind: str, common: Common, issuer: str | None = None) -> OidcIssuer:
 def oidc(common: Common, issuer: str) -> OidcIssuer:
     """Any issuer; one that serves strangers must be bound as its preset would be. Raises ValueError."""
     known = _SHARED.get(_hostname(issuer))
-    if known is not None and not (common.more.get("kind") is PrincipalKind.HUMAN and common.bind):
+    if known is not None:
         _check(common, known, issuer)
     return common.issuer(issuer)
 
@@ -229,16 +232,17 @@ def _check(common: Common, known: Preset, url: str) -> None:
                     f"{about}: bind: {claim}: values are compared whole and know no wildcards; "
                     f"bind a claim that has one value, as in {{{known.example}}}"
                 )
-    if not any(_tells(known, claim, bound) for claim, bound in common.bind.items()):
+    needs = (known.people if common.more.get("kind") is PrincipalKind.HUMAN else None) or known.needs
+    if not any(_tells(needs, claim, bound) for claim, bound in common.bind.items()):
         raise ValueError(
             f"{about}: bind: {known.strangers} can get a token for this audience, so bind what is yours, "
-            f"as in bind: {{{known.example}}}; one of {', '.join(known.needs)} will do, written in full"
+            f"as in bind: {{{known.example}}}; one of {', '.join(needs)} will do, written in full"
         )
 
 
-def _tells(known: Preset, claim: str, bound: BoundValue | tuple[BoundValue, ...]) -> bool:
+def _tells(needs: Mapping[str, re.Pattern[str]], claim: str, bound: BoundValue | tuple[BoundValue, ...]) -> bool:
     """Does this binding leave only callers of the operator's own?"""
-    shape = known.needs.get(claim)
+    shape = needs.get(claim)
     values = bound if isinstance(bound, tuple) else (bound,)
     return shape is not None and all(isinstance(value, str) and shape.fullmatch(value) for value in values)
 
