@@ -219,6 +219,11 @@ ANSWERS: dict[str, tuple[str | bytes, str]] = {
     "CDATA": (answer("<![CDATA[" + ROLE + "]]>"), "is not its usual one"),
     "not UTF-8": (answer().encode().replace(b"i-0abc", b"\xff"), "is not its usual one"),
     "another action's answer": (answer().replace("GetCallerIdentity", "AssumeRole"), "is to another question"),
+    "another root": (answer().replace("GetCallerIdentityResponse", "AssumeRoleResponse"), "is to another question"),
+    "something more of the caller": (
+        answer().replace("<Account>", "<X><y/></X><Account>"),
+        "does not tell of one caller",
+    ),
     "inside another answer": ("<a>" + answer() + "</a>", "is to another question"),
     "another namespace": (answer().replace("2011-06-15", "2011-06-16"), "is to another question"),
     "no namespace": (

@@ -352,6 +352,7 @@ def test_an_issuer_that_serves_everybody_must_be_bound(kind: str) -> None:
         "repo:acme",
         "repo:acme/shop",
         "repo:acme/shop:",
+        "repository:acme/shop:",
         "actor:acme",
         "acme/shop",
     ],
