@@ -147,6 +147,13 @@ async def test_pages_of_a_replay(api: Api) -> None:
     assert [moment["kind"] for moment in whole][:3] == ["started", "lease", "statement"]
 
 
+async def test_a_misspelt_filter_is_an_error(api: Api) -> None:
+    """Else it would be taken for none; of two values neither is."""
+    for query in ("targett=orders", "target=orders&target=stock", "limit=1&limit=2"):
+        assert (await api.get(f"/sessions?{query}")).status_code == 422, query
+    assert (await api.get("/version?x=1")).status_code == 422
+
+
 async def test_explaining(api: Api) -> None:
     """By the rules in force; one question at a time."""
     asked = {"principal": "ci:job", "groups": ["app"], "target": "orders"}

@@ -146,6 +146,26 @@ def test_only_tls(served: Served) -> None:
         assert secured.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
+def test_slow_and_large_requests(served: Served) -> None:
+    """A client that never says what it wants is closed, one with too many headers is told so."""
+    context = ssl.create_default_context(cafile=str(served.home / "gateway.crt"))
+
+    def opened() -> ssl.SSLSocket:
+        raw = socket.create_connection(("127.0.0.1", served.api_port), timeout=20)
+        return context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+    with opened() as large:
+        large.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000)
+        assert large.recv(100).startswith(b"HTTP/1.1 400 ")
+    with opened() as silent, opened() as half, socket.create_connection(("127.0.0.1", served.api_port)) as plain:
+        plain.settimeout(20)
+        half.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        assert silent.recv(100) == b""
+        assert half.recv(100) == b""
+        assert plain.recv(100) == b""
+    assert served.api("GET", "/healthz", None).status_code == 200
+
+
 def test_it_stops_in_order(served: Served, ops: Secret) -> None:
     """A signal ends it although clients of the API are connected; the audit log is sealed."""
     connection = served.connect()

@@ -1,14 +1,15 @@
 """The application put together: routers, errors, OpenAPI, and the guard around all of it."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
 from ostiary.api import problems
+from ostiary.api.caller import check_query
 from ostiary.api.guard import Guard
 from ostiary.api.idempotency import Answers
 from ostiary.api.models import Version
@@ -58,18 +59,28 @@ def application(control: GatewayControl, version: Version, ready: Callable[[], A
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.control = control
     app.state.answers = Answers(time.monotonic)
     outside, inside = health.build(version, ready)
     app.include_router(outside)
-    versioned = APIRouter(prefix=PREFIX, responses=_ANY)
+    versioned = APIRouter(prefix=PREFIX, responses=_ANY, dependencies=[Depends(check_query)])
     for router in (inside, *_ROUTERS):
         versioned.include_router(router)
     app.include_router(versioned)
     problems.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.state.queries = dict(_queries(app.openapi()))
     return app
+
+
+def _queries(document: Mapping[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Names of operations, and of the query parameters that they promise."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            parameters = operation.get("parameters", ())
+            yield operation["operationId"], frozenset(each["name"] for each in parameters if each["in"] == "query")
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

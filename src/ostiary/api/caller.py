@@ -44,3 +44,16 @@ async def caller(request: Request, credentials: Credentials, uses: Control) -> C
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
+
+
+def check_query(request: Request, _: CallerDep) -> None:
+    """A filter that is misspelt must not be taken for none. Raises Unfit: 422."""
+    known = request.app.state.queries[request.scope["route"].name]
+    for name in request.query_params:
+        if name not in known:
+            raise Unfit(422, "invalid", "there is a query parameter that this resource does not have", _SEE)
+        if len(request.query_params.getlist(name)) > 1:
+            raise Unfit(422, "invalid", f"query parameter {name} is there more than once", _SEE)
+
+
+_SEE = "see /api/v1/openapi.json"
