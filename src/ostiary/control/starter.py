@@ -15,8 +15,7 @@ server:
 
 issuers:                                 # whose tokens are believed
   - name: github
-    type: oidc
-    issuer: https://token.actions.githubusercontent.com
+    type: github-actions
     audience: ostiary
     bind: {repository_owner: acme}       # your organisation: claims must have exactly these values
     groups: ["repo/{repository}", "environment/{environment}"]
