@@ -479,6 +479,7 @@ async def test_comments(world: SamlWorld) -> None:
         assert await refused(world, signed.replace(b"ada@example.test.eve", change)) == _COMMENT
     assert await refused(world, signed.replace(b">dev<", b">de<!---->v<")) == _COMMENT
     assert await refused(world, signed.replace(b"ada@example.test.eve", b"ada@example.test<?x?>.eve")) == _DTD
+    assert await refused(world, signed.replace(b"ada@example.test.eve", b"ada@example.test<?xml a?>.eve")) == _DTD
     assert await refused(world, signed.replace(b">dev<", b"><![CDATA[dev]]><")) == _DTD
 
 
@@ -509,6 +510,7 @@ async def test_bounds(world: SamlWorld) -> None:
     assert await turned_away(world, b"A" * 65537) == long
     assert await turned_away(world, password(b"<x>" + b" " * 10_000_000 + b"</x>", deflate=True)) == long
     assert await refused(world, "<x>" * 25 + "</x>" * 25) == "its elements are nested more than 24 deep"
+    assert await refused(world, "<x a='/>'>" * 25 + "</x>" * 25) == "its elements are nested more than 24 deep"
     assert await refused(world, "<x a='>'>" * 25 + "</x>" * 25) == "its elements are nested more than 24 deep"
     assert await refused(world, "<x>" + "<y/>" * 4096 + "</x>") == "it has more than 4096 tags"
 

@@ -56,8 +56,6 @@ class Leg(asyncio.BufferedProtocol):
             plain, completed = self._tls.receive(data)
             certificates = self._tls.client_certificates() if completed and self._side is Side.CLIENT else ()
         except ssl.SSLError as error:
-            # The alert that says why.
-            self._push(self._tls.take())
             self._driver.broken(self._side, f"TLS failed: {error.reason or str(error) or 'closed'}")
             return
         self._push(self._tls.take())

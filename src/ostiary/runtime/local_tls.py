@@ -45,7 +45,6 @@ def server_context(
     if client_roots:
         # No resumption: it would prove a certificate without verifying it again.
         context.num_tickets = 0
-        context.options |= ssl.OP_NO_TICKET
     return context
 
 

@@ -26,7 +26,7 @@ SAMLP: Final = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 
 _DECLARATION: Final = re.compile(r"\s*<\?xml[ \t\r\n][^<>?]*\?>")
-_TAG: Final = re.compile(r"<(/?)(?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*?(/?)>")
+_TAG: Final = re.compile(r"""<(/?)(?:[^<>"'/]++|/(?!>)|"[^"<]*+"|'[^'<]*+')*+(/?)>""")
 
 
 def decode(password: bytes) -> str:
@@ -56,7 +56,9 @@ def decode(password: bytes) -> str:
 
 def parse(text: str) -> Element:
     """The root element. Raises Refused."""
-    text = _DECLARATION.sub("", text, count=1)
+    declaration = _DECLARATION.match(text)
+    if declaration is not None:
+        text = text[declaration.end() :]
     if "<!--" in text:
         raise refused("it holds a comment, which readers of XML do not treat alike")
     if "<!" in text or "<?" in text:
