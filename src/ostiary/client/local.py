@@ -83,7 +83,7 @@ class LocalTarget:
             else:
                 if upstream is not None:
                     await _relay((reader, writer), upstream)
-            await _close(writer)
+            await _leave(reader, writer)
         except (OSError, EOFError):
             # The client is gone: there is nobody to tell.
             return
@@ -153,7 +153,7 @@ async def _relay(client: Streams, upstream: Streams) -> None:
         forth.cancel()
         back.cancel()
         await asyncio.gather(forth, back, return_exceptions=True)
-        await _close(upstream[1])
+        await _flush(upstream[1])
     finally:
         forth.cancel()
         back.cancel()
@@ -176,8 +176,21 @@ async def _pass(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> boo
             return False
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """Hang up when what was written is delivered; not for ever, so whoever calls this aborts afterwards."""
+async def _leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that this is the end and wait, for a while, until the client has taken it.
+
+    Hanging up with something of the client's unread would reset the connection, and the reset could overtake the last
+    words.
+    """
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(SECONDS):
+            writer.write_eof()
+            while await reader.read(_CHUNK):
+                pass
+
+
+async def _flush(writer: asyncio.StreamWriter) -> None:
+    """Hang up once what was written is delivered, for a while; whoever calls this aborts afterwards."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(SECONDS):
             writer.close()
