@@ -63,8 +63,12 @@ class Job:
 
     def run(self, *arguments: str, seconds: float = 30.0, **more: Any) -> tuple[int, str, str]:
         """To its end: exit code, standard output, standard error."""
-        process = self.start(*arguments, **more)
-        out, err = process.communicate(timeout=seconds)
+        with self.start(*arguments, **more) as process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         return process.returncode, out, err
 
     @contextmanager
