@@ -310,7 +310,7 @@ def test_one_of_two(desk: Desk) -> None:
         ("t-eve", 3, "ci:eve is not a member of dba"),
         ("t-job", 3, "is your own, and nobody decides their own"),
         ("canary", 3, "token refused: it is not known"),
-        ("", 2, "no token to decide with"),
+        ("", 2, "no token to do it with"),
     ],
 )
 def test_who_may_not(desk: Desk, name: str, code: int, sentence: str) -> None:

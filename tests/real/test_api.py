@@ -1,9 +1,12 @@
 """The API of `ostiary serve`: over its own TLS, on real sessions of PostgreSQL 15."""
 
 import json
+import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -109,6 +112,30 @@ def test_a_live_session_is_ended(served: Served, ops: Secret) -> None:
     verified = served.api("POST", "/api/v1/audit/verify", ops).json()
     assert verified["whole"], verified
     assert served.cli("audit", "verify").returncode == 0
+
+
+def test_from_the_command_line(served: Served, ops: Secret) -> None:
+    """`ostiary sessions kill` needs the API's address, its authority and a token, and no file of the gateway."""
+    connection = served.connect()
+    (live,) = items(served, "/sessions?live=true", ops)
+    session = live["session_id"]
+
+    def kill(token: Secret, *more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "ostiary", "sessions", "kill", session, "--reason", "wrong database", *more]
+        where = {"OSTIARY_API": f"https://127.0.0.1:{served.api_port}", "OSTIARY_CA": str(served.home / "gateway.crt")}
+        environment = {**os.environ, **where, "OSTIARY_TOKEN": token.reveal_text()}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+    denied = kill(served.token())
+    assert denied.returncode == 3
+    assert denied.stderr.startswith("error: denied: no policy permits administer on shop")
+    untrusted = kill(ops, "--ca", str(served.server.ca))
+    assert (untrusted.returncode, "not trusted" in untrusted.stderr) == (1, True)
+    assert kill(ops).stdout == f"session {session} has ended\n"
+    with pytest.raises(psycopg.Error, match="ended by ci:olga: wrong database"):
+        connection.execute("SELECT 1")
+    connection.close()
+    assert kill(ops).returncode == 4
 
 
 def test_a_held_statement_is_approved(served: Served) -> None:

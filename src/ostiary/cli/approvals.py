@@ -1,22 +1,16 @@
 """`ostiary approvals list|show|approve|deny`."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ostiary.approvals import Approval
-from ostiary.cli.common import ConfigOption, Context, errors, run
-from ostiary.cli.output import Exit, Output, OutputOption, fail, moment, say, structured, table
-from ostiary.core import Secret, printable_lines
+from ostiary.cli.common import ConfigOption, Context, TokenFileOption, errors, read_token, run
+from ostiary.cli.output import Output, OutputOption, moment, say, structured, table
+from ostiary.core import printable_lines
 
-_LONGEST_TOKEN = 64 * 1024
 CodeArgument = Annotated[str, typer.Argument(help="The request's code, as the notice shows it.")]
-TokenFileOption = Annotated[
-    Path | None, typer.Option("--token-file", help="File with your token; default: the variable OSTIARY_TOKEN.")
-]
 
 
 def build(context: Context) -> typer.Typer:
@@ -69,7 +63,7 @@ def _deciding(context: Context, *, approve: bool) -> Callable[..., None]:
         reason: Annotated[str, typer.Option(help="A line for the record; who is denied sees it.")] = "",
         output: OutputOption = Output.TABLE,
     ) -> None:
-        token = _token(token_file)
+        token = read_token(token_file)
         with errors():
             after = run(context.operations(config).decide(code, token, approve=approve, reason=reason))
         if output is not Output.TABLE:
@@ -80,19 +74,6 @@ def _deciding(context: Context, *, approve: bool) -> Callable[..., None]:
             say(f"request {after.request.code}: {after.state.value}")
 
     return decide
-
-
-def _token(path: Path | None) -> Secret:
-    if path is None:
-        value = os.environb.get(b"OSTIARY_TOKEN", b"")
-        if not value:
-            fail("no token to decide with", "set OSTIARY_TOKEN, or name a file with --token-file", Exit.USAGE)
-        return Secret(value.strip())
-    try:
-        with path.open("rb") as file:
-            return Secret(file.read(_LONGEST_TOKEN).strip())
-    except OSError as error:
-        fail(f"{path}: {error.strerror}", "name a readable file that holds your token", Exit.USAGE)
 
 
 def _show(found: Approval) -> None:

@@ -1,6 +1,7 @@
 """What every group of commands needs: the configuration, and errors as sentences."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from ostiary.approvals import ApprovalError, UnknownRequest
 from ostiary.cli.output import Exit, Output, err, fail, say, structured
 from ostiary.control import Operations, UnknownAccount
+from ostiary.core import Secret
 from ostiary.credentials import SecretUnavailable
 from ostiary.gate.ports import Refused
 from ostiary.policy import PolicyError
@@ -21,6 +23,10 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("-c", "--config", envvar="OSTIARY_CONFIG", help="Configuration (default: ./ostiary.yaml)."),
 ]
+TokenFileOption = Annotated[
+    Path | None, typer.Option("--token-file", help="File with your token; default: the variable OSTIARY_TOKEN.")
+]
+_LONGEST_TOKEN = 64 * 1024
 
 
 class Context:
@@ -115,3 +121,17 @@ def _whose(error: OSError) -> str:
 def run(work: Coroutine[object, object, T]) -> T:
     """Run one asynchronous use-case."""
     return asyncio.run(work)
+
+
+def read_token(path: Path | None) -> Secret:
+    """Your token, from that file or the variable OSTIARY_TOKEN; else the command ends."""
+    if path is None:
+        value = os.environb.get(b"OSTIARY_TOKEN", b"")
+        if not value:
+            fail("no token to do it with", "set OSTIARY_TOKEN, or name a file with --token-file", Exit.USAGE)
+        return Secret(value.strip())
+    try:
+        with path.open("rb") as file:
+            return Secret(file.read(_LONGEST_TOKEN).strip())
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", "name a readable file that holds your token", Exit.USAGE)

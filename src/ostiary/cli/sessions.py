@@ -1,4 +1,4 @@
-"""`ostiary sessions list|show|replay`."""
+"""`ostiary sessions list|show|replay|kill`."""
 
 import time
 from typing import Annotated
@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ostiary.cli.common import ConfigOption, Context, errors
+from ostiary.cli.kill import kill
 from ostiary.cli.output import Output, OutputOption, moment, out, say, structured, table, text
 from ostiary.core import printable, printable_lines
 from ostiary.recording import Moment, MomentKind, SessionFilter
@@ -109,6 +110,7 @@ def build(context: Context) -> typer.Typer:
                 before = each.offset
                 _show(each)
 
+    group.command()(kill)
     return group
 
 
