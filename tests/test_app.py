@@ -17,6 +17,7 @@ from ostiary.runtime.listener import Listener
 from ostiary.runtime.local_tls import server_context
 from ostiary.store import StoreError
 from tests.cli.kit import CONFIG, Desk
+from tests.identity.certificate_kit import Authority
 
 
 @pytest.fixture
@@ -63,6 +64,26 @@ def test_issuers(desk: Desk) -> None:
     assert problems(desk, wanted) == [
         'ostiary.yaml:6: issuer ci: keys.json: no key in it can be used; it must be for "sig"'
     ]
+
+
+def test_issuers_with_files(desk: Desk) -> None:
+    """Metadata and bundles that are missing or hold something else, and issuers that can't be told apart."""
+    corp = "  - {name: corp, type: saml, entity_id: 'urn:idp', metadata: corp.xml, audience: a, recipient: b}\n"
+    pki = "  - {name: pki, type: x509, ca: ca.pem}\n"
+    both = ("targets:", f"{corp}{pki}targets:")
+    line = next(number for number, text in enumerate(CONFIG.split("\n"), 1) if text.startswith("targets:"))
+    assert problems(desk, both) == [
+        f"ostiary.yaml:{line}: issuer corp: corp.xml can't be read: No such file or directory",
+        f"ostiary.yaml:{line + 1}: issuer pki: ca.pem can't be read: No such file or directory",
+    ]
+    (desk.home / "corp.xml").write_text("x")
+    root = Authority("root").write(desk.home / "ca.pem")
+    assert problems(desk, both) == [f"ostiary.yaml:{line}: issuer corp: corp.xml is not XML"]
+    twice = ("targets:", f"{pki}{pki.replace('pki', 'pki2')}targets:")
+    (problem,) = problems(desk, twice)
+    assert problem.endswith('issuers: issuer "pki2": "pki" trusts the same authority')
+    root.write_text("x")
+    assert "is not a PEM file of certificates" in problems(desk, ("targets:", f"{pki}targets:"))[0]
 
 
 def test_secrets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

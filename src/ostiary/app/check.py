@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
-from ostiary.identity import AnyIssuer, OidcIssuer, SamlIssuer, X509Issuer
+from ostiary.identity import AnyIssuer, HttpFetch, Identities, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.certificate_issuer import read_authorities
 from ostiary.identity.keys import check_files
 from ostiary.policy import check
@@ -32,8 +33,14 @@ def _problems(settings: Settings) -> Iterator[str]:
             yield from _told(place("targets", index, "credential"), f"target {target.name}: ", source.read)
         if target.tls.mode is not TlsMode.DISABLE:
             yield from _told(place("targets", index, "tls"), "tls: ", partial(target_context, target.tls))
-    for index, issuer in enumerate(settings.issuers):
-        yield from _told(place("issuers", index), f"issuer {issuer.name}: ", partial(_check_issuer, issuer))
+    found = [
+        problem
+        for index, issuer in enumerate(settings.issuers)
+        for problem in _told(place("issuers", index), f"issuer {issuer.name}: ", partial(_check_issuer, issuer))
+    ]
+    yield from found or _told(
+        place("issuers"), "issuers: ", lambda: Identities(settings.issuers, HttpFetch(), time.time)
+    )
     tls = settings.tls
     if tls is not None and tls.cert is not None:
         yield from _told(
