@@ -1,5 +1,6 @@
 """Who gets in with a client secret or an assertion, and what everybody else is told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from ostiary.accounts.clients import FAILURES
 from ostiary.core import PrincipalKind, Secret
 from ostiary.gate.ports import Refused
+from ostiary.identity.key_set import ALGORITHMS
 from tests.accounts.fakes import ME, SOURCE, World
-from tests.identity.fakes import NOW, ec_key, sign
+from tests.identity.fakes import NOW, b64, ec_key, sign
 
 UNPROVEN = "token refused: it proves no service account"
 
@@ -95,6 +97,28 @@ async def test_whose_key_it_is(world: World) -> None:
     assert await why(world, world.assertion(jti="three")) == UNPROVEN
     unsigned = sign({"alg": "none"}, {"iss": "billing"}, other)
     assert "signature algorithm" in await why(world, Secret(unsigned))
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+async def test_an_assertion_of_nobody_is_verified_all_the_same(
+    world: World, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, by every algorithm: neither time nor words tell that there is no such account, or no such key."""
+    await world.signer()
+    await world.secret("secretive")
+    tried: list[str] = []
+    real = type(ALGORITHMS[algorithm]).verify
+
+    def verify(self: Any, signed: bytes, signature: bytes, key: Any) -> bool:
+        tried.append(self.name)
+        return bool(real(self, signed, signature, key))
+
+    monkeypatch.setattr(type(ALGORITHMS[algorithm]), "verify", verify)
+    header = b64(json.dumps({"alg": algorithm, "kid": "x"}))
+    for name in ("nobody", "secretive", "billing"):
+        forged = Secret(f"{header}.{b64(json.dumps({'iss': name}))}.{b64(b'x' * 64)}")
+        assert await why(world, forged) == UNPROVEN
+    assert tried == [algorithm] * 3
 
 
 async def test_a_gateway_without_a_url_takes_no_assertion() -> None:

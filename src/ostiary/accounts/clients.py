@@ -1,6 +1,6 @@
 """Which service account a credential proves: a client secret, or an assertion it signed (RFC 7523 §3).
 
-Of credentials that prove nothing all are refused in the same words, after the same work for secrets: nobody learns
+Of credentials that prove nothing all are refused in the same words, after the same work: nobody learns
 which accounts or keys there are. Only who has proven an account is told what is wrong with it.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ostiary.accounts.decoys import verify_for_nobody
 from ostiary.accounts.limit import Limiter
 from ostiary.accounts.model import ISSUER_NAME, AccountKey, KeyKind, ServiceAccount
 from ostiary.accounts.public_keys import verifying
@@ -151,16 +152,21 @@ class Clients:
 
 
 def _signer(account: ServiceAccount | None, token: UnverifiedToken, now: float) -> AccountKey | None:
-    """The account's key that signed it."""
+    """The account's key that signed it. One key at least is tried, if nobody's."""
+    tried = False
     for key in account.keys if account is not None else ():
         public = verifying(key.material) if key.kind is KeyKind.PUBLIC_KEY and key.good(now) else None
         if (
-            public is not None
-            and token.algorithm in public.algorithms
-            and token.kid in (None, public.kid, key.key_id)
-            and public.verify(token.algorithm, token.signed, token.signature)
+            public is None
+            or token.algorithm not in public.algorithms
+            or token.kid not in (None, public.kid, key.key_id)
         ):
+            continue
+        tried = True
+        if public.verify(token.algorithm, token.signed, token.signature):
             return key
+    if not tried:
+        verify_for_nobody(token)
     return None
 
 

@@ -1,5 +1,6 @@
 """Public keys that sign an account's assertions."""
 
+import functools
 import json
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,6 +35,7 @@ def public_jwk(document: bytes) -> str:
     return kept
 
 
+@functools.lru_cache(maxsize=1024)
 def verifying(jwk: str) -> VerifyingKey | None:
     """What verifies; None when nothing can be done with it."""
     try:
