@@ -220,7 +220,7 @@ async def test_bearer(world: Issuing) -> None:
         ({**EXCHANGE, "client_assertion": "x.y.z"}, "invalid_request"),
         ({"grant_type": JWT_BEARER}, "invalid_request"),
         ({"grant_type": JWT_BEARER, "assertion": "bad"}, "invalid_grant"),
-        ({"grant_type": JWT_BEARER, "assertion": "x.y.z"}, "invalid_grant"),
+        ({"grant_type": JWT_BEARER, "assertion": sign({"alg": "ES256"}, {"iss": "nobody"}, ec_key())}, "invalid_grant"),
     ],
 )
 async def test_errors(world: Issuing, form: dict[str, Any], error: str) -> None:
@@ -230,6 +230,38 @@ async def test_errors(world: Issuing, form: dict[str, Any], error: str) -> None:
     assert answer.body["error"] == error
     assert "access_token" not in answer.body
     assert '"' not in answer.body.get("error_description", "")
+
+
+async def test_a_credential_is_its_own_client_s(world: Issuing) -> None:
+    """Who names another client with it gets nothing, whichever way it is sent."""
+    secret = (await world.secret()).reveal_text()
+    await world.secret("other")
+    grant = {"grant_type": "client_credentials"}
+    for form, basic in (
+        (grant, ("other", secret)),
+        ({**grant, "client_id": "other", "client_secret": secret}, None),
+        ({**grant, "client_secret": secret}, None),
+    ):
+        answer = await world.token(form, basic)
+        assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+    answer = await world.token({**grant, "client_id": "other"}, ("billing", secret))
+    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+
+
+async def test_a_token_that_would_be_over(world: Issuing) -> None:
+    """What proves the caller ends within a second, or is taken for good by leeway alone: no token."""
+    for left in (0.5, -10.0):
+        world.now = NOW + 60 - left
+        answer = await world.token(EXCHANGE)
+        assert (answer.status, answer.body["error"]) == (400, "invalid_grant")
+
+
+async def test_a_saml_assertion_is_exchanged(world: Issuing) -> None:
+    """It goes to those who know SAML as it came."""
+    kind = "urn:ietf:params:oauth:token-type:saml2"
+    answer = await world.token({**EXCHANGE, "subject_token": "PHNhbWw+", "subject_token_type": kind})
+    assert answer.status == 200
+    assert world.others.asked[-1].token.reveal() == b"PHNhbWw+"
 
 
 async def test_a_body_that_is_no_form(world: Issuing) -> None:

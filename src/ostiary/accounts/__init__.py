@@ -20,6 +20,7 @@ from ostiary.accounts.model import (
 )
 from ostiary.accounts.public_keys import public_jwk
 from ostiary.accounts.repository import AccountRepository
+from ostiary.accounts.routing import is_assertion
 from ostiary.accounts.secrets import digest, new_key_id, new_secret
 from ostiary.accounts.signing_keys import SigningKeys, SigningKeysError
 
@@ -42,6 +43,7 @@ __all__ = [
     "check_expiry",
     "checked",
     "digest",
+    "is_assertion",
     "new_key_id",
     "new_secret",
     "public_jwk",

@@ -89,12 +89,9 @@ class Clients:
         return await self._proven(Client(account, key, key.expires_at, key.key_id), source)
 
     async def by_assertion(self, assertion: Secret, source: str) -> Client:
-        """Raises Refused."""
-        return await self.by_parsed(parse_compact(assertion.reveal()), source)
-
-    async def by_parsed(self, token: UnverifiedToken, source: str) -> Client:
-        """As `by_assertion`. Once for each `jti`."""
+        """Once for each `jti`. Raises Refused."""
         self._admit(source)
+        token = parse_compact(assertion.reveal())
         if self._own is None:
             raise refused(
                 "assertions of service accounts are made for the gateway's URL, and it has none",

@@ -8,10 +8,10 @@ from ostiary.accounts.clients import Client, Clients
 from ostiary.accounts.issued import TOKEN_CLAIM, Tokens
 from ostiary.accounts.model import ISSUER_NAME, ServiceAccount, key_of
 from ostiary.accounts.repository import AccountRepository
+from ostiary.accounts.routing import is_assertion, issuer_of
 from ostiary.accounts.secrets import PREFIX
 from ostiary.core import Principal, Proof
 from ostiary.gate.ports import Identity
-from ostiary.identity.compact import parse_compact
 from ostiary.identity.refuse import refused
 from ostiary.identity.rules import check_private
 
@@ -52,14 +52,10 @@ class AccountIdentity:
         if proof.token.reveal().startswith(PREFIX):
             client = await self._clients.by_secret(proof.token, proof.source)
             return self._admitted(client, proof)
-        # What has no dots is no JWT, and not for us to parse.
-        if b"." in proof.token.reveal():
-            token = parse_compact(proof.token.reveal())
-            issuer = token.claims.get("iss")
-            if isinstance(issuer, str) and ":" not in issuer:
-                return self._admitted(await self._clients.by_parsed(token, proof.source), proof)
-            if self._tokens is not None and issuer == self._tokens.own.issuer:
-                return await self._tokens.identify(token, proof)
+        if is_assertion(proof.token.reveal()):
+            return self._admitted(await self._clients.by_assertion(proof.token, proof.source), proof)
+        if self._tokens is not None and issuer_of(proof.token.reveal()) == self._tokens.own.issuer:
+            return await self._tokens.identify(proof)
         return await self._others.identify(proof)
 
     def _admitted(self, client: Client, proof: Proof) -> Principal:

@@ -119,9 +119,9 @@ class Tokens:
             raise refused(closed, f"ask its owner, {account.owner}")
         return account
 
-    async def identify(self, token: UnverifiedToken, proof: Proof) -> Principal:
-        """Who it stands for, at the target that the proof names. Raises Refused."""
-        issued = self.verify(token)
+    async def identify(self, proof: Proof) -> Principal:
+        """Who a token stands for, at the target that the proof names. Raises Refused."""
+        issued = self.verify(parse_compact(proof.token.reveal()))
         account = await self.alive(issued)
         if account is not None and not account.admits(proof.source):
             raise refused(f'service account "{account.name}" may not come from this address')

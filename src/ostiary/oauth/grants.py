@@ -4,10 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from ostiary.accounts import Client, Clients, Limiter, Tokens
+from ostiary.accounts import Client, Clients, Limiter, Tokens, is_assertion
 from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.ports import Identity, Refused
-from ostiary.identity.compact import parse_compact
 from ostiary.oauth.errors import (
     InvalidClientError,
     InvalidGrantError,
@@ -84,7 +83,9 @@ class Grants:
     async def _bearer(self, form: Form, client: Client | None) -> dict[str, object]:
         assertion = Secret(form.required("assertion"))
         try:
-            account = await self._clients.by_assertion(assertion, form.source) if _is_own(assertion) else None
+            account = (
+                await self._clients.by_assertion(assertion, form.source) if is_assertion(assertion.reveal()) else None
+            )
         except Refused as refused:
             raise InvalidGrantError(told(refused)) from None
         if account is not None:
@@ -134,11 +135,3 @@ class Grants:
         wait = limiter.wait(name)
         if wait > 0.0:
             raise SlowDownError(f"too many requests; try again in {wait:.0f} seconds")
-
-
-def _is_own(assertion: Secret) -> bool:
-    """Is it signed by a service account, rather than by an issuer? Raises Refused."""
-    if b"." not in assertion.reveal():
-        return False
-    issuer = parse_compact(assertion.reveal()).claims.get("iss")
-    return isinstance(issuer, str) and ":" not in issuer
