@@ -174,6 +174,13 @@ async def test_failures_are_limited_by_address(world: World) -> None:
     await world.login(secret)
 
 
+async def test_an_issuer_said_twice(world: World) -> None:
+    """Whoever is taken for its issuer, it is refused as what can be read in two ways."""
+    await world.signer()
+    payload = '{"iss": "https://issuer.example", "iss": "billing", "sub": "billing"}'
+    assert "in one way only" in await why(world, Secret(sign({"alg": "ES256"}, payload, world.key)))
+
+
 async def test_not_without_tls(world: World) -> None:
     """Nothing is looked at that others could have read."""
     assert "without TLS" in await why(world, await world.secret(), encrypted=False)
@@ -181,7 +188,8 @@ async def test_not_without_tls(world: World) -> None:
 
 async def test_what_is_no_account_s_goes_on(world: World) -> None:
     """Tokens whose issuer is a URL, or is missing, are for the other issuers, and so is what is no JWT."""
+    unread, endless = f"a.{b64('[]')}.c", "a." + b64('{"iss": "billing"}' + " " * 20000) + ".c"
     tokens = [Secret(sign({"alg": "ES256"}, each, world.key)) for each in ({"iss": "https://issuer.example"}, {})]
-    for token in (*tokens, Secret("PHNhbWw-"), Secret("")):
+    for token in (*tokens, *map(Secret, ("PHNhbWw-", "", "a.b", "a.b.c", "a.b.c.d", unread, endless))):
         assert (await world.login(token)).id == "corp:dana"
         assert world.others.asked[-1].source == SOURCE
