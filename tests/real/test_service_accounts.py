@@ -144,6 +144,8 @@ def test_a_token_of_the_endpoint_is_a_password(served: Served) -> None:
     wrong = post(served, "/oauth/token", grant, ("fetching", secret[:-4] + "0000"))
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
     assert wrong.headers["www-authenticate"].startswith("Basic")
+    refused = served.events("oauth: refused")[-1]
+    assert (refused["path"], refused["why"], refused["source"][:10]) == ("/oauth/token", "invalid_client", "127.0.0.1:")
     assert served.newest()["principal"] == "service-accounts:fetching"
 
 

@@ -6,6 +6,7 @@ They are described by their metadata (RFC 8414), not in the OpenAPI document, an
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
@@ -13,6 +14,8 @@ from ostiary.core import Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity.rules import check_private
 from ostiary.oauth import METADATA_PATH, PATHS, Answer, OAuth, refusal
+
+log = structlog.get_logger()
 
 
 def build(oauth: OAuth, *, allow_plaintext_loopback: bool) -> APIRouter:
@@ -32,7 +35,10 @@ def build(oauth: OAuth, *, allow_plaintext_loopback: bool) -> APIRouter:
                 return _shown(refusal(refused))
             # More than one header is none that can be read.
             header = ", ".join(request.headers.getlist("authorization"))
-            return _shown(await answer(await request.body(), header, source))
+            given = await answer(await request.body(), header, source)
+            if given.status != 200:
+                log.warning("oauth: refused", source=source, path=path, why=given.body.get("error"))
+            return _shown(given)
 
     posted(PATHS["token_endpoint"], oauth.token)
     posted(PATHS["revocation_endpoint"], oauth.revoke)
