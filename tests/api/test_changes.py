@@ -171,6 +171,30 @@ async def test_the_audit_log_is_verified(api: Api) -> None:
     assert states(api.desk.home)["audit"] is State.TAMPERED
 
 
+async def test_changes_are_listed(api: Api) -> None:
+    """Newest first, over days, a page at a time; up to where a log can be read."""
+    for number in range(3):
+        api.live.names[f"s{number}"] = "orders"
+        await api.post(f"/sessions/s{number}/kill", REASON, "t-ops")
+    assert (await api.get("/audit/changes", "t-ops")).status_code == 403
+    (path,) = (api.desk.home / "recordings" / "audit").glob("*.log")
+    older = path.with_name(f"20200101{path.name[8:]}")
+    older.write_bytes(path.read_bytes())
+    found: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await api.get(f"/audit/changes?limit=4&cursor={cursor}", "t-audit")).json()
+        assert len(page["items"]) <= 4
+        found += page["items"]
+        cursor = page["next"]
+    one_log = [(f"sessions/s{n}", stage) for n in (2, 1, 0) for stage in ("done", "asked")]
+    assert [(each["resource"], each["stage"]) for each in found] == one_log * 2
+    assert (found[0]["by"], found[0]["after"]["state"], found[0]["reason"]) == ("ci:olga", "ended", REASON["reason"])
+    lines = older.read_bytes().splitlines(keepends=True)
+    older.write_bytes(b"".join([*lines[:3], b"no line\n", *lines[3:]]))
+    assert len((await api.get("/audit/changes", "t-audit")).json()["items"]) == 8
+
+
 def states(home: Path) -> dict[str, State]:
     """By type of file."""
     keys = TrustedKeys.of(Signer.load(home / "recording.key").public)

@@ -97,6 +97,7 @@ def test_what_was_done_to_it_is_found(tmp_path: Path, recording: FileRecording, 
     bad = [
         whole.replace(b"corp:dana", b"corp:dora", 1),
         b"".join([lines[0], lines[1].partition(b',"sig"')[0] + b"}\n", *lines[2:]]),
+        whole.replace(lines[1][-20:], b"0" * 17 + b'"}\n'),
         b"".join(lines[:-1]),
         b"".join(lines[:-2]),
         b"".join([lines[0], *lines[2:]]),
@@ -112,6 +113,18 @@ def test_what_was_done_to_it_is_found(tmp_path: Path, recording: FileRecording, 
     other.unlink()
     (gone,) = audits(tmp_path, trusted(signer))
     assert (gone.state, gone.findings[0].kind.value) == (State.TAMPERED, "missing-file")
+
+
+def test_the_last_change_is_missed(tmp_path: Path, recording: FileRecording, signer: Signer) -> None:
+    """Also while the log is open: the heads log has seen every line of it."""
+    log = AuditLog(recording)
+    log.write(CHANGE)
+    log.write(CHANGE)
+    (path,) = logs(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    (verdict,) = audits(tmp_path, trusted(signer))
+    assert (verdict.state, verdict.findings[0].kind.value) == (State.TAMPERED, "truncated")
+    log.close()
 
 
 def test_another_key(tmp_path: Path, recording: FileRecording, signer: Signer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ostiary.approvals import Approval
+from ostiary.control.history import Changed
 from ostiary.control.inventory import Classified
 from ostiary.control.operations import TargetView
 from ostiary.control.sessions import Ended, SessionView
@@ -440,6 +441,40 @@ class FileOut(BaseModel):
             type=verdict.type.value,
             state=verdict.state.value,
             findings=[finding.message for finding in verdict.findings],
+        )
+
+
+class ChangeOut(BaseModel):
+    """A line of an audit log: somebody changed something, or was about to."""
+
+    at: datetime | None
+    stage: Literal["asked", "done", "failed"]
+    change_id: str = Field(description="The same in the lines of one change.")
+    by: str = Field(examples=["corp:dana"])
+    source: str = Field(examples=["10.1.2.3:40000"])
+    action: str = Field(examples=["administer"])
+    resource: str = Field(examples=["sessions/5f2c0a1b9d3e4f60"])
+    rules: list[str] = Field(description="Those that permitted it.")
+    reason: str
+    before: dict[str, Any] = Field(examples=[{"state": "live"}])
+    after: dict[str, Any] = Field(examples=[{"state": "ended"}])
+
+    @classmethod
+    def of(cls, changed: Changed) -> "ChangeOut":
+        """From the use-case's."""
+        change = changed.change
+        return cls(
+            at=moment_of(changed.time),
+            stage=change.stage.value,
+            change_id=change.change_id,
+            by=change.by,
+            source=change.source,
+            action=change.action,
+            resource=change.resource,
+            rules=list(change.rules),
+            reason=change.reason,
+            before=dict(change.before),
+            after=dict(change.after),
         )
 
 

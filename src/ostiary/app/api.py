@@ -15,6 +15,7 @@ from ostiary.control.access import Access
 from ostiary.control.changes import Changes
 from ostiary.control.decisions import Decisions
 from ostiary.control.gateway import GatewayControl
+from ostiary.control.history import ChangeHistory
 from ostiary.control.paging import Reader
 from ostiary.control.sessions import SessionControl
 from ostiary.control.verification import Verifier
@@ -88,4 +89,5 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         SessionControl(access, changes, settings.recordings, rooms.live, reader),
         Decisions(access, changes, desk),
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
+        ChangeHistory(access, settings.recordings, reader),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ostiary.control.access import Access
 from ostiary.control.decisions import Decisions
+from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
 from ostiary.control.sessions import SessionControl
 from ostiary.control.verification import Verifier
@@ -18,3 +19,4 @@ class GatewayControl:
     sessions: SessionControl
     decisions: Decisions
     verifier: Verifier
+    history: ChangeHistory

@@ -1,4 +1,4 @@
-"""Whether what was recorded is whole, asked of a running gateway; and what was changed through it."""
+"""Whether what was recorded is whole, asked of a running gateway."""
 
 import threading
 from collections import Counter
