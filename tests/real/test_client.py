@@ -249,7 +249,8 @@ def test_what_a_child_is_told(job: Job) -> None:
     script = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
     inherited = {"PGSERVICE": "x", "PGOPTIONS": "-c x=1", "PGAPPNAME": "mine", "PGSSLMODE": "verify-full"}
     program = ("exec", "shop", "--", sys.executable, "-c", script, "-o", "--", "a b", "")
-    code, out, err = job.run(*program, env={**job.environment, **inherited})
+    mine = {"OSTIARY_TOKEN": job.served.token().reveal_text()}
+    code, out, err = job.run(*program, env={**job.environment, **inherited, **mine})
     assert (code, err) == (0, "")
     arguments, told = json.loads(out)
     assert arguments == ["-o", "--", "a b", ""]

@@ -155,7 +155,8 @@ async def _execute(told: Told, target: str, command: list[str]) -> int:
     local = await _local(told, target, password)
     async with on_port(local.accept, 0) as place:
         try:
-            return await child.run(command, child.environment(os.environ, place, target, password))
+            told_child = child.environment(os.environ, place, target, password, told.wanted().variable)
+            return await child.run(command, told_child)
         finally:
             await local.close()
 

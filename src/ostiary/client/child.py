@@ -46,11 +46,21 @@ class NotRun(Exception):  # noqa: N818 - a state
         self.code = code
 
 
-def environment(inherited: Mapping[str, str], place: Place, target: str, password: Secret) -> dict[str, str]:
-    """The child's variables: DATABASE_URL and libpq's, and nothing of libpq's that would say otherwise."""
+def environment(
+    inherited: Mapping[str, str], place: Place, target: str, password: Secret, token: str
+) -> dict[str, str]:
+    """The child's variables: DATABASE_URL and libpq's, and nothing of libpq's that would say otherwise.
+
+    Args:
+        inherited: what they are laid over.
+        place: the child's port.
+        target: what it gets there.
+        password: that the port asks for.
+        token: the variable that a token may be in, which the child does not need.
+    """
     text = password.reveal_text()
     return {
-        **{name: value for name, value in inherited.items() if name not in _CLEARED},
+        **{name: value for name, value in inherited.items() if name not in _CLEARED and name != token},
         "DATABASE_URL": place.url(target, f"ostiary:{text}"),
         "PGHOST": place.host,
         "PGPORT": str(place.port),
