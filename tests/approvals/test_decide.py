@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ostiary.approvals import ApprovalError, ApprovalState, NotAllowed, Settled, UnknownRequest
+from ostiary.approvals import ApprovalError, ApprovalState, Changed, NotAllowed, Settled, UnknownRequest
 from ostiary.core import Principal
 from ostiary.gate.ports import Decision, Refused
 from tests.approvals.conftest import House
@@ -43,6 +43,18 @@ async def test_votes(
         assert decision == Decision(True, by, "; ".join(f"says {approver.subject}" for approver, _ in votes))
     else:
         assert decision == Decision(False, (votes[-1][0].id,), f"says {votes[-1][0].subject}")
+
+
+async def test_a_decision_for_what_was_seen(house: House) -> None:
+    """It is not counted when somebody else's was counted since."""
+    pending = await house.service.request(held(groups=("pair",)))
+    code = pending.approval_id
+    seen = (await house.desk.show(code)).revision
+    await house.desk.decide(code, DANA, True, revision=seen)
+    with pytest.raises(Changed, match="has changed since you looked"):
+        await house.desk.decide(code, DREW, True, revision=seen)
+    assert (await house.desk.decide(code, DREW, True, revision=seen + 1)).approvers == (DANA.id, DREW.id)
+    await pending.decided()
 
 
 async def test_what_a_decision_still_lacks(house: House) -> None:
