@@ -20,6 +20,8 @@ from ostiary.masking.transforms import REDACTED, Cells, Transforms
 MAX_SHAPES = 2048
 MAX_COLUMN_LISTS = 16
 MAX_PLANS = 32
+#: After so many batches in a row that pass it, the prefilter over whole rows is left out.
+_USELESS = 4
 #: Words of a command that count as names in its diagnostics.
 _MAX_WORDS = 256
 _NOTHING: frozenset[str] = frozenset()
@@ -205,7 +207,7 @@ def _words(text: str) -> list[str]:
 class Masker:
     """Masks the results of one action (`gate.ports.ResultMasker`). `may_unmask` is asked anew for every batch."""
 
-    __slots__ = ("_action", "_book", "_columns", "_may_unmask", "_outline", "_outlines", "masked")
+    __slots__ = ("_action", "_book", "_columns", "_hits", "_may_unmask", "_outline", "_outlines", "masked")
 
     def __init__(self, book: Book, may_unmask: Callable[[str], bool], action: Action) -> None:
         self._book = book
@@ -214,6 +216,8 @@ class Masker:
         self._outlines = book.outlines(action.shape)
         self._columns: tuple[Column, ...] | None = None
         self._outline: Outline | None = None
+        #: Batches in a row in which the prefilter saw something.
+        self._hits = 0
         #: Column name → what changed its values.
         self.masked: dict[str, str] = {}
 
@@ -240,9 +244,13 @@ class Masker:
                 self.masked[columns[index].name] = label
             rows = rows.replaced(changed)
         # After the steps, so that what they masked does not send the detectors through the other columns.
-        if plan.scanned and (plan.always or self._book.scanner.may_contain(rows.haystack())):
+        if plan.scanned and (plan.always or self._hits >= _USELESS or self._seen(rows)):
             rows = self._scan(plan, columns, rows)
         return (result if rows is result.rows else Result(result.kind, columns, rows)), False
+
+    def _seen(self, rows: Rows) -> bool:
+        self._hits = self._hits + 1 if self._book.scanner.may_contain(rows.haystack()) else 0
+        return self._hits > 0
 
     def _scan(self, plan: Plan, columns: tuple[Column, ...], rows: Rows) -> Rows:
         changed: dict[int, Cells] = {}

@@ -3,10 +3,10 @@ cimport cython
 
 cdef int _TEXT, _CSV, _BINARY, _BACKSLASH, _NEWLINE
 
-@cython.locals(fields=list, raw="const unsigned char*", special="const unsigned char*", at=Py_ssize_t, end=Py_ssize_t,
-               stop=Py_ssize_t, body=Py_ssize_t, column=Py_ssize_t, following=Py_ssize_t, comma=cython.int,
+@cython.locals(fields=list, found=list, cut=list, raw="const unsigned char*", special="const unsigned char*",
+               at=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t, body=Py_ssize_t, column=Py_ssize_t, following=Py_ssize_t, comma=cython.int,
                mark=cython.int, shield=cython.int)
-cpdef list pick(bytes run, Py_ssize_t width, Py_ssize_t index, int kind, bytes marks, bytes delimiter, bytes quote,
+cpdef list pick(bytes run, Py_ssize_t width, tuple wanted, int kind, bytes marks, bytes delimiter, bytes quote,
                 bytes escape)
 
 @cython.locals(out=list, headers=dict, replaced=list, raw="const unsigned char*", special="const unsigned char*",

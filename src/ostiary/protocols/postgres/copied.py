@@ -7,6 +7,7 @@ as it came, byte for byte. Compiled with the C types of `copied.pxd`; `raw` is t
 import functools
 import re
 from collections.abc import Mapping
+from typing import cast
 
 from ostiary.sql import CopyOptions
 from ostiary.wire.contract import ProtocolError
@@ -27,11 +28,13 @@ _HARMLESS = frozenset(b'\t,;:"')
 class Form:
     """How the rows of one COPY are written."""
 
-    __slots__ = ("delimiter", "escape", "kind", "marks", "null", "quote", "verbatim", "width")
+    __slots__ = ("asked", "delimiter", "escape", "kind", "marks", "null", "quote", "verbatim", "width")
 
     def __init__(self, options: CopyOptions, width: int) -> None:
         self.kind = _BINARY if options.binary else _CSV if options.csv else _TEXT
         self.width = width
+        #: Columns that batches were asked for: the next will be, and one walk through its rows cuts them all.
+        self.asked: set[int] = set()
         self.delimiter = options.delimiter
         self.null = options.null
         self.quote = options.quote
@@ -98,7 +101,8 @@ class CopyRows:
         self._run = run
         self._count = count
         self._form = form
-        #: Columns that were asked for: fields as they stand on the wire, and the cells they stand for.
+        #: Columns that were asked for: fields as they stand on the wire, and the cells they stand for, which may be the
+        #: very list.
         self._cut: dict[int, tuple[list[bytes], list[bytes | None]]] = {}
 
     def __len__(self) -> int:
@@ -110,7 +114,8 @@ class CopyRows:
 
     def joined(self, index: int) -> bytes:
         """See `core.Rows`."""
-        return b"\0".join([cell for cell in self.column(index) if cell is not None])
+        fields, cells = self._both(index)
+        return b"\0".join(fields if cells is fields else [cell for cell in cells if cell is not None])
 
     def replaced(self, columns: Mapping[int, list[bytes | None]]) -> "CopyRows":
         """A new run with whole columns replaced; a cell that is the same keeps its bytes. Raises ProtocolError."""
@@ -133,8 +138,12 @@ class CopyRows:
         cut = self._cut.get(index)
         if cut is None:
             form = self._form
-            fields = pick(self._run, form.width, index, form.kind, form.marks, form.delimiter, form.quote, form.escape)
-            cut = self._cut[index] = fields, self._decoded(fields)
+            form.asked.add(index)
+            wanted = tuple(form.asked.difference(self._cut))
+            found = pick(self._run, form.width, wanted, form.kind, form.marks, form.delimiter, form.quote, form.escape)
+            for each, fields in zip(wanted, found, strict=True):
+                self._cut[each] = fields, self._decoded(fields)
+            cut = self._cut[index]
         return cut
 
     def _written(self, fields: list[bytes], old: list[bytes | None], cells: list[bytes | None]) -> list[bytes]:
@@ -159,7 +168,9 @@ class CopyRows:
             return [form.decoded(field) for field in fields]
         # Nothing is escaped or quoted: fields are what they stand for.
         null = form.null
-        return [*fields] if mark in null else [None if field == null else field for field in fields]
+        if mark in null:
+            return cast("list[bytes | None]", fields)
+        return [None if field == null else field for field in fields]
 
 
 @functools.lru_cache(maxsize=64)
@@ -185,10 +196,20 @@ def _unescape(field: bytes) -> bytes:
 
 
 def pick(
-    run: bytes, width: int, index: int, kind: int, marks: bytes, delimiter: bytes, quote: bytes, escape: bytes
-) -> list[bytes]:
-    """One column's fields as they stand on the wire; every row is checked whole. Raises ProtocolError."""
-    fields: list[bytes] = []
+    run: bytes,
+    width: int,
+    wanted: tuple[int, ...],
+    kind: int,
+    marks: bytes,
+    delimiter: bytes,
+    quote: bytes,
+    escape: bytes,
+) -> list[list[bytes]]:
+    """Fields of some columns as they stand on the wire; every row is checked whole. Raises ProtocolError."""
+    found: list[list[bytes]] = [[] for _ in wanted]
+    cut: list[list[bytes] | None] = [None] * width
+    for index, column in enumerate(wanted):
+        cut[column] = found[index]
     raw = run
     special = marks
     comma, mark, shield = delimiter[0], quote[0], escape[0]
@@ -199,13 +220,14 @@ def pick(
         at, body = _body(raw, at, stop, kind, width)
         for column in range(width):
             following = _field_end(raw, at, body, kind, special, comma, mark, shield)
-            if column == index:
+            fields = cut[column]
+            if fields is not None:
                 fields.append(raw[at:following])
             at = _next(raw, following, body, kind, comma, width - column)
         if at != body:
             raise ProtocolError("the target sent a COPY row with more in it than its columns")
         at = stop
-    return fields
+    return found
 
 
 def splice(
