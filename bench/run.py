@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -114,7 +115,7 @@ def _idle(stack: Stack, progress: Progress, task: Any, count: int) -> dict[str, 
 
 def _cpu() -> str:
     try:
-        with open("/proc/cpuinfo") as told:  # noqa: PTH123 - not a file of ours
+        with Path("/proc/cpuinfo").open() as told:
             return next(line.partition(":")[2].strip() for line in told if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()

@@ -117,7 +117,7 @@ class SigningKeys:
         draft = self._path.with_name(f".{self._path.name}.new")
         draft.unlink(missing_ok=True)
         entries = [{"created_at": key.created_at, "key": key.key.as_dict(private=True)} for key in keys]
-        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
             json.dump(entries, file)
             file.flush()
             os.fsync(file.fileno())

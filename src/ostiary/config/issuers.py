@@ -1,14 +1,14 @@
 """`issuers:`, whose tokens are believed. `type` chooses what is known of one beforehand."""
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ostiary.config.proofs import Aws, Certificates, Saml
-from ostiary.config.values import Bound, Name, Seconds, Section, Texts
+from ostiary.config.proofs import Aws, Certificates, IssuerSection, Saml
+from ostiary.config.values import Seconds, Texts
 from ostiary.core import PrincipalKind
 from ostiary.identity import presets
 from ostiary.identity.fetch import Access
@@ -16,22 +16,13 @@ from ostiary.identity.issuer import DEFAULT_ALGORITHMS, OidcIssuer
 from ostiary.identity.presets import Common
 
 
-class _Jwt(Section, ABC):
+class _Jwt(IssuerSection):
     """What issuers of JWTs have in common."""
 
-    name: Name
     audience: Texts
-    kind: Literal["workload", "human"] = "workload"
-    bind: dict[str, Bound] = Field(default_factory=dict)
     groups: Texts | None = None
     leeway: Seconds = 30.0
     session_grace: Seconds = 60.0
-    max_session: Seconds = 43200.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.made(Path())
-        return self
 
     @abstractmethod
     def made(self, base: Path) -> OidcIssuer:

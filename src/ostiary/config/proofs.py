@@ -1,5 +1,6 @@
-"""`issuers:` whose proofs are no JWT."""
+"""`issuers:` whose proofs are no JWT, and what all of them have in common."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal, Self
 
@@ -7,32 +8,41 @@ from pydantic import Field, model_validator
 
 from ostiary.config.values import Bound, Name, Seconds, Section, Texts
 from ostiary.core import PrincipalKind
-from ostiary.identity import AwsIssuer, SamlIssuer, X509Issuer
+from ostiary.identity import AnyIssuer, AwsIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.aws.issuer import DEFAULT_GROUPS
 from ostiary.identity.certificate_issuer import SubjectName
 
 
-class Saml(Section):
-    """`type: saml`."""
+class IssuerSection(Section, ABC):
+    """What issuers of every kind have in common."""
 
     name: Name
-    type: Literal["saml"]
-    entity_id: str
-    metadata: str
-    audience: Texts
-    recipient: Texts
     kind: Literal["workload", "human"] = "workload"
     bind: dict[str, Bound] = Field(default_factory=dict)
-    groups: Texts = ()
-    one_time: bool = False
-    leeway: Seconds = 30.0
-    session_grace: Seconds = 60.0
     max_session: Seconds = 43200.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.made(Path())
         return self
+
+    @abstractmethod
+    def made(self, base: Path) -> AnyIssuer:
+        """As identity takes it. Raises ValueError."""
+
+
+class Saml(IssuerSection):
+    """`type: saml`."""
+
+    type: Literal["saml"]
+    entity_id: str
+    metadata: str
+    audience: Texts
+    recipient: Texts
+    groups: Texts = ()
+    one_time: bool = False
+    leeway: Seconds = 30.0
+    session_grace: Seconds = 60.0
 
     def made(self, base: Path) -> SamlIssuer:
         """As identity takes it. Raises ValueError."""
@@ -52,24 +62,16 @@ class Saml(Section):
         )
 
 
-class Aws(Section):
+class Aws(IssuerSection):
     """`type: aws`."""
 
-    name: Name
     type: Literal["aws"]
     audience: Texts
-    kind: Literal["workload", "human"] = "workload"
-    bind: dict[str, Bound] = Field(default_factory=dict)
     groups: Texts = DEFAULT_GROUPS
     regions: Texts = ()
     max_age: Seconds = 300.0
     leeway: Seconds = 30.0
     max_session: Seconds = 3600.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.made(Path())
-        return self
 
     def made(self, base: Path) -> AwsIssuer:
         """As identity takes it. Raises ValueError."""
@@ -86,24 +88,15 @@ class Aws(Section):
         )
 
 
-class Certificates(Section):
+class Certificates(IssuerSection):
     """`type: x509`."""
 
-    name: Name
     type: Literal["x509"]
     ca: str
     trust_domain: str | None = None
     subject: SubjectName = "common-name"
-    kind: Literal["workload", "human"] = "workload"
-    bind: dict[str, Bound] = Field(default_factory=dict)
     groups: Texts = ()
     session_grace: Seconds = 60.0
-    max_session: Seconds = 43200.0
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.made(Path())
-        return self
 
     def made(self, base: Path) -> X509Issuer:
         """As identity takes it. Raises ValueError."""

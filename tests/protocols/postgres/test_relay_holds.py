@@ -144,54 +144,44 @@ def test_rows_of_a_plan(plans: list[object], rows: int | None) -> None:
         book.down(complete("DELETE 1"), ready())
 
 
+def weighed(book: Playbook, bound: bytes) -> Ask:
+    """A prepared DELETE that was bound to 7; the target is asked for its estimate, under a name of our own."""
+    text = "DELETE FROM orders WHERE id = $1"
+    book.client(parse(text), SYNC)
+    book.allow()
+    book.up(parse(text), SYNC)
+    book.target(PARSED, ready())
+    book.down(PARSED, ready())
+    book.client(bound, execute(), SYNC)
+    asked = book.asks()
+    book.take(book.relay.weigh(asked.action_id))
+    own = "ostiary estimate"
+    book.up(
+        parse("EXPLAIN (FORMAT JSON) " + text, own),
+        bind(own, own, values=(b"7",)),
+        execute(own),
+        close("P", own),
+        close("S", own),
+        SYNC,
+    )
+    return asked
+
+
 def test_a_held_bind_is_weighed_with_its_values() -> None:
     """The estimate is of the statement with the very values, under a name of its own that is closed again."""
-    text = "DELETE FROM orders WHERE id = $1"
+    bound = bind(values=(b"7",), formats=b"\0\1\0\1")
     with Playbook() as book:
-        book.client(parse(text), SYNC)
-        book.allow()
-        book.up(parse(text), SYNC)
-        book.target(PARSED, ready())
-        book.down(PARSED, ready())
-        book.client(bind(values=(b"7",), formats=b"\0\1\0\1"), execute(), SYNC)
-        asked = book.asks()
-        book.take(book.relay.weigh(asked.action_id))
-        own = "ostiary estimate"
-        book.up(
-            parse("EXPLAIN (FORMAT JSON) " + text, own),
-            bind(own, own, values=(b"7",)),
-            execute(own),
-            close("P", own),
-            close("S", own),
-            SYNC,
-        )
+        asked = weighed(book, bound)
         book.target(PARSED, BOUND, row(PLAN), complete("EXPLAIN"), CLOSED, CLOSED, ready())
         assert book.effect(Weighed) == Weighed(asked.action_id, 41)
         book.permit(asked)
-        book.up(bind(values=(b"7",), formats=b"\0\1\0\1"), execute(), SYNC)
+        book.up(bound, execute(), SYNC)
 
 
 def test_a_bind_that_cannot_be_weighed_fails_once() -> None:
     """The target's own words for the Bind; what follows is skipped up to the client's Sync, as the server does."""
-    text = "DELETE FROM orders WHERE id = $1"
     with Playbook() as book:
-        book.client(parse(text), SYNC)
-        book.allow()
-        book.up(parse(text), SYNC)
-        book.target(PARSED, ready())
-        book.down(PARSED, ready())
-        book.client(bind(values=(b"7",)), execute(), SYNC)
-        asked = book.asks()
-        book.take(book.relay.weigh(asked.action_id))
-        own = "ostiary estimate"
-        book.up(
-            parse("EXPLAIN (FORMAT JSON) " + text, own),
-            bind(own, own, values=(b"7",)),
-            execute(own),
-            close("P", own),
-            close("S", own),
-            SYNC,
-        )
+        asked = weighed(book, bind(values=(b"7",)))
         book.target(failure("42501"))
         assert book.effect(Withdraw).action_id == asked.action_id
         book.up(SYNC)

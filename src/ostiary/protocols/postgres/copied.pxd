@@ -35,3 +35,6 @@ cdef Py_ssize_t _binary_end(const unsigned char* raw, Py_ssize_t at, Py_ssize_t 
 
 cdef Py_ssize_t _next(const unsigned char* raw, Py_ssize_t at, Py_ssize_t stop, int kind, int delimiter,
                       Py_ssize_t left) except -2
+
+@cython.locals(value=Py_ssize_t)
+cdef Py_ssize_t _long(const unsigned char* raw, Py_ssize_t at) noexcept

@@ -297,10 +297,7 @@ def last_message(run: bytes) -> int:
 def _message_end(raw: bytes, at: int, end: int) -> int:
     if at + 5 > end:
         raise ProtocolError("the target sent a COPY message that ends too early")
-    size = raw[at + 1]
-    size = (size << 8) | raw[at + 2]
-    size = (size << 8) | raw[at + 3]
-    size = (size << 8) | raw[at + 4]
+    size = _long(raw, at + 1)
     if size < 4 or at + 1 + size > end:
         raise ProtocolError("the target sent a COPY message of another length than it has")
     return at + 1 + size
@@ -356,10 +353,7 @@ def _closing(raw: bytes, at: int, stop: int, quote: int, escape: int) -> int:
 def _binary_end(raw: bytes, at: int, stop: int) -> int:
     if at + 4 > stop:
         raise ProtocolError("the target sent a binary COPY row that ends inside a column")
-    size = raw[at]
-    size = (size << 8) | raw[at + 1]
-    size = (size << 8) | raw[at + 2]
-    size = (size << 8) | raw[at + 3]
+    size = _long(raw, at)
     if size == 0xFFFFFFFF:
         return at + 4
     if at + 4 + size > stop:
@@ -374,3 +368,10 @@ def _next(raw: bytes, at: int, stop: int, kind: int, delimiter: int, left: int) 
     if at >= stop or raw[at] != delimiter:
         raise ProtocolError("the target sent a COPY row of another number of columns than it announced")
     return at + 1
+
+
+def _long(raw: bytes, at: int) -> int:
+    value = raw[at]
+    value = (value << 8) | raw[at + 1]
+    value = (value << 8) | raw[at + 2]
+    return (value << 8) | raw[at + 3]
