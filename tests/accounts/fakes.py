@@ -9,15 +9,11 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from ostiary.accounts import (
-    AccountIdentity,
-    AccountKey,
-    AccountRepository,
-    Clients,
-    ServiceAccount,
-    SigningKeys,
-    Tokens,
-)
+from ostiary.accounts import AccountKey, AccountRepository, ServiceAccount
+from ostiary.accounts.clients import Clients
+from ostiary.accounts.identity import AccountIdentity
+from ostiary.accounts.issued import Tokens
+from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.control import ServiceAccounts, local_operator
 from ostiary.control.changes import Changes
 from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Secret

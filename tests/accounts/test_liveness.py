@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ostiary.accounts import Liveness
+from ostiary.accounts.identity import Liveness
 from tests.accounts.fakes import ME, World
 
 

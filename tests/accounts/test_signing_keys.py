@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.accounts import SigningKeys, SigningKeysError
-from ostiary.accounts.signing_keys import AROUND, SIGNS, SigningKey, signer, turned
+from ostiary.accounts.signing_keys import AROUND, SIGNS, SigningKey, SigningKeys, SigningKeysError, signer, turned
 from tests.identity.fakes import ec_key
 
 

@@ -11,7 +11,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from ostiary.accounts import Liveness
+from ostiary.accounts.identity import Liveness
 from ostiary.core import Secret
 from ostiary.gate.ports import Refused
 from ostiary.oauth import Answer, OAuth

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import structlog
 
-from ostiary.accounts import ISSUER_NAME, AccountIdentity, Clients, Liveness, SigningKeys, Tokens
+from ostiary.accounts import ISSUER_NAME
+from ostiary.accounts.clients import Clients
+from ostiary.accounts.identity import AccountIdentity, Liveness
+from ostiary.accounts.issued import Tokens
+from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.app.api import Rooms, start_api
 from ostiary.app.listening import listen, listener_tls
 from ostiary.approvals import ApprovalService

@@ -16,7 +16,6 @@ from ostiary.accounts import (
     digest,
     new_key_id,
     new_secret,
-    public_jwk,
     shown,
 )
 from ostiary.control.access import Caller, Permission
@@ -186,6 +185,9 @@ def _new_key(
     check_expiry(expires_at, now)
     key_id = new_key_id()
     if public_key is not None:
+        # Its libraries take longer to load than most commands to run.
+        from ostiary.accounts.public_keys import public_jwk
+
         return AccountKey(key_id, name, KeyKind.PUBLIC_KEY, public_jwk(public_key), now, expires_at), None
     secret = new_secret(key_id)
     return AccountKey(key_id, name, KeyKind.SECRET, digest(secret), now, expires_at), secret

@@ -4,7 +4,7 @@ import base64
 from typing import Final
 from urllib.parse import unquote_plus
 
-from ostiary.accounts import Client, Clients
+from ostiary.accounts.clients import Client, Clients
 from ostiary.core import Secret
 from ostiary.gate.ports import Refused
 from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, told

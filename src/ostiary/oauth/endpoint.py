@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ostiary.accounts import ISSUER_NAME, Clients, Issued, Tokens
+from ostiary.accounts import ISSUER_NAME
+from ostiary.accounts.clients import Clients
+from ostiary.accounts.issued import Issued, Tokens
 from ostiary.core import Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authentication import authenticate

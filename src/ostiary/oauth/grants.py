@@ -4,7 +4,10 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from ostiary.accounts import Client, Clients, Limiter, Tokens, is_assertion
+from ostiary.accounts.clients import Client, Clients
+from ostiary.accounts.issued import Tokens
+from ostiary.accounts.limit import Limiter
+from ostiary.accounts.routing import is_assertion
 from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.errors import (
