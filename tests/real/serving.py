@@ -261,3 +261,18 @@ class Served:
             return found[0] if found and found[0]["state"] == "sealed" else None
 
         return until(over, "the newest session is sealed")
+
+
+@contextmanager
+def running(server: PostgresServer, home: Path, database: str) -> Iterator[Served]:
+    """A gateway that serves a database made for it, until the end of the context; it may have ended by itself."""
+    prepare(server, database)
+    with issuing() as issuer:
+        served = Served(home, server, database, issuer)
+        served.start()
+        try:
+            yield served
+        finally:
+            assert served.process is not None
+            if served.process.poll() is None:
+                assert served.end() == 0

@@ -17,7 +17,7 @@ import pytest
 
 from ostiary.core import Secret
 from tests.real.servers import PostgresServer
-from tests.real.serving import Served, issuing, prepare, until
+from tests.real.serving import Served, running, until
 
 DATABASE = "apiserved"
 
@@ -25,17 +25,9 @@ DATABASE = "apiserved"
 @pytest.fixture(scope="module")
 def made(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One gateway for the module."""
-    prepare(postgres15, DATABASE)
-    with issuing() as issuer:
-        served = Served(tmp_path_factory.mktemp("api") / "home", postgres15, DATABASE, issuer)
-        served.start()
-        try:
-            yield served
-        finally:
-            assert served.process is not None
-            if served.process.poll() is None:
-                assert served.end() == 0
-            assert "Traceback" not in served.log.read_text()
+    with running(postgres15, tmp_path_factory.mktemp("api") / "home", DATABASE) as served:
+        yield served
+    assert "Traceback" not in served.log.read_text()
 
 
 @pytest.fixture

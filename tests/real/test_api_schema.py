@@ -16,7 +16,7 @@ from ostiary.api.app import application
 from ostiary.api.models import Version
 from ostiary.control.gateway import GatewayControl
 from tests.real.servers import PostgresServer
-from tests.real.serving import Served, issuing, prepare
+from tests.real.serving import Served, running
 
 DATABASE = "apischema"
 
@@ -24,21 +24,13 @@ DATABASE = "apischema"
 @pytest.fixture(scope="module")
 def served(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway that has seen a session."""
-    prepare(postgres15, DATABASE)
-    with issuing() as issuer:
-        served = Served(tmp_path_factory.mktemp("schema") / "home", postgres15, DATABASE, issuer)
-        served.start()
-        try:
-            with served.connect() as connection:
-                connection.execute("SELECT email FROM people")
-            yield served
-        finally:
-            assert served.process is not None
-            if served.process.poll() is None:
-                assert served.end() == 0
-            said = served.log.read_text()
-            assert "Traceback" not in said
-            assert not served.events("api: a request failed"), said
+    with running(postgres15, tmp_path_factory.mktemp("schema") / "home", DATABASE) as served:
+        with served.connect() as connection:
+            connection.execute("SELECT email FROM people")
+        yield served
+    said = served.log.read_text()
+    assert "Traceback" not in said
+    assert not served.events("api: a request failed"), said
 
 
 async def _ready() -> bool:

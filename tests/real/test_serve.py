@@ -15,7 +15,7 @@ import pytest
 from ostiary.core import Secret
 from tests.real.drivers import wire
 from tests.real.servers import PostgresServer
-from tests.real.serving import ADMIN_PASSWORD, POLICY, Served, issuing, prepare, until
+from tests.real.serving import ADMIN_PASSWORD, POLICY, Served, running, until
 
 DATABASE = "served"
 
@@ -23,16 +23,8 @@ DATABASE = "served"
 @pytest.fixture(scope="module")
 def made(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One gateway for the module; tests that end it start it again."""
-    prepare(postgres15, DATABASE)
-    with issuing() as issuer:
-        served = Served(tmp_path_factory.mktemp("served") / "home", postgres15, DATABASE, issuer)
-        served.start()
-        try:
-            yield served
-        finally:
-            assert served.process is not None
-            if served.process.poll() is None:
-                assert served.end() == 0
+    with running(postgres15, tmp_path_factory.mktemp("served") / "home", DATABASE) as served:
+        yield served
 
 
 @pytest.fixture
