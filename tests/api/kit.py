@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from ostiary import config
 from ostiary.api.app import make_app
-from ostiary.api.models import Version
+from ostiary.api.models.gateway import Version
 from ostiary.app.api import Rooms, control_of
 from ostiary.approvals import ApprovalService
 from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Target

@@ -13,7 +13,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from ostiary.api.app import application
-from ostiary.api.models import Version
+from ostiary.api.models.gateway import Version
 from ostiary.control.gateway import GatewayControl
 from tests.real.servers import PostgresServer
 from tests.real.serving import Served, running

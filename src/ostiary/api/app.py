@@ -12,7 +12,7 @@ from ostiary.api import problems
 from ostiary.api.caller import check_query
 from ostiary.api.guard import Guard
 from ostiary.api.idempotency import Answers
-from ostiary.api.models import Version
+from ostiary.api.models.gateway import Version
 from ostiary.api.routes import approvals, audit, health, inventory, sessions
 from ostiary.control.gateway import GatewayControl
 

@@ -50,7 +50,7 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
     """Listen on `server.listen.api`; returns the port. Stopped by the stack, before what it stands on."""
     # Only who asks for the API loads what it is made of.
     from ostiary.api.app import make_app
-    from ostiary.api.models import Version
+    from ostiary.api.models.gateway import Version
     from ostiary.api.server import ApiServer
 
     assert settings.api is not None

@@ -8,7 +8,7 @@ from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
 from ostiary.api.guard import matches
 from ostiary.api.idempotency import Once, OnceDep
-from ostiary.api.models import ApprovalOut, Decision
+from ostiary.api.models.approvals import ApprovalOut, Decision
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
 from ostiary.approvals import Approval

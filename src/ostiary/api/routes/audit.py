@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
-from ostiary.api.models import ChangeOut, VerificationOut
+from ostiary.api.models.audit import ChangeOut, VerificationOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit
 

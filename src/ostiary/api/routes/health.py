@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from ostiary.api.caller import CallerDep
-from ostiary.api.models import Health, Version
+from ostiary.api.models.gateway import Health, Version
 from ostiary.api.problems import problem, responses
 
 #: Seconds that readiness may take to tell, and that an answer holds: whoever asks without a token asks nobody else.

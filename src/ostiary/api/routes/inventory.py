@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
-from ostiary.api.models import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
+from ostiary.api.models.inventory import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
 from ostiary.control.operations import asked_about

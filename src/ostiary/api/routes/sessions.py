@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
 from ostiary.api.idempotency import OnceDep
-from ostiary.api.models import EndedOut, Kill, MomentOut, SessionDetailOut, SessionOut
+from ostiary.api.models.sessions import EndedOut, Kill, MomentOut, SessionDetailOut, SessionOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
 from ostiary.control.sessions import SessionFilter, SessionState

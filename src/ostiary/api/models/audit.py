@@ -1,0 +1,83 @@
+"""What was changed, and whether the log is whole."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ostiary.api.models.base import moment_of
+from ostiary.control.history import Changed
+from ostiary.control.verification import Verification
+from ostiary.recording import Verdict
+
+
+class FileOut(BaseModel):
+    """A file that is not as it was written."""
+
+    file: str
+    type: Literal["recording", "heads", "audit"]
+    state: str = Field(examples=["tampered"])
+    findings: list[str] = Field(examples=[["record 7 was changed"]])
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "FileOut":
+        """Without the directory it stands in."""
+        return cls(
+            file=verdict.path.name,
+            type=verdict.type.value,
+            state=verdict.state.value,
+            findings=[finding.message for finding in verdict.findings],
+        )
+
+
+class ChangeOut(BaseModel):
+    """A line of an audit log: somebody changed something, or was about to."""
+
+    at: datetime | None
+    stage: Literal["asked", "done", "failed"]
+    change_id: str = Field(description="The same in the lines of one change.")
+    by: str = Field(examples=["corp:dana"])
+    source: str = Field(examples=["10.1.2.3:40000"])
+    action: str = Field(examples=["administer"])
+    resource: str = Field(examples=["sessions/5f2c0a1b9d3e4f60"])
+    rules: list[str] = Field(description="Those that permitted it.")
+    reason: str
+    before: dict[str, Any] = Field(examples=[{"state": "live"}])
+    after: dict[str, Any] = Field(examples=[{"state": "ended"}])
+
+    @classmethod
+    def of(cls, changed: Changed) -> "ChangeOut":
+        """From the use-case's."""
+        change = changed.change
+        return cls(
+            at=moment_of(changed.time),
+            stage=change.stage.value,
+            change_id=change.change_id,
+            by=change.by,
+            source=change.source,
+            action=change.action,
+            resource=change.resource,
+            rules=list(change.rules),
+            reason=change.reason,
+            before=dict(change.before),
+            after=dict(change.after),
+        )
+
+
+class VerificationOut(BaseModel):
+    """Is what was recorded whole?"""
+
+    whole: bool = Field(description="No file is tampered with or unreadable.")
+    states: dict[str, int] = Field(description="Files by state.", examples=[{"intact": 12, "running": 1}])
+    records: int
+    bad: list[FileOut] = Field(description="Tampered with or unreadable; at most 100.")
+
+    @classmethod
+    def of(cls, found: Verification) -> "VerificationOut":
+        """From the use-case's."""
+        return cls(
+            whole=found.whole,
+            states={state.value: number for state, number in found.states.items()},
+            records=found.records,
+            bad=[FileOut.of(verdict) for verdict in found.bad],
+        )

@@ -1,0 +1,127 @@
+"""Sessions, recorded and live."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ostiary.api.models.base import Given, Reason, moment_of
+from ostiary.control.sessions import Ended, SessionView
+from ostiary.recording import Moment, SessionDetail, SessionSummary
+
+
+class SessionOut(BaseModel):
+    """A recorded session. Its texts are what clients sent, with control characters made visible."""
+
+    session_id: str = Field(examples=["5f2c0a1b9d3e4f60"])
+    state: Literal["running", "sealed", "unsealed", "unreadable"]
+    live: bool = Field(description="It lives in the process that answers, and can be ended there.")
+    started: datetime | None
+    ended: datetime | None
+    principal: str = Field(examples=["github:repo:acme/shop:ref:refs/heads/main"])
+    target: str = Field(examples=["orders"])
+    protocol: str = Field(examples=["postgres"])
+    source: str = Field(examples=["10.1.2.3:40000"])
+    actions: int | None = Field(description="Commands let through; null: not known.")
+    refused: int | None
+    reason: str = Field(description="Why it ended.")
+
+    @classmethod
+    def of(cls, view: SessionView) -> "SessionOut":
+        """From the use-case's."""
+        return cls(**_summary(view.summary), live=view.live)
+
+
+class LeaseOut(BaseModel):
+    """The credential that was lent. Never a password."""
+
+    lease_id: str
+    kind: str = Field(examples=["postgres-role"])
+    username: str
+
+
+class SessionDetailOut(SessionOut):
+    """A session without its commands: those are in its replay."""
+
+    groups: list[str]
+    claims: dict[str, str]
+    rules: list[str] = Field(description="Those that admitted it.")
+    lease: LeaseOut | None
+    credential: str = Field(description="What became of the credential.")
+    damage: str = Field(description="Why reading ended early, when it did.")
+
+    @classmethod
+    def detail(cls, detail: SessionDetail, live: bool) -> "SessionDetailOut":
+        """From the use-case's."""
+        started, lease = detail.started, detail.lease
+        return cls(
+            **_summary(detail.summary),
+            live=live,
+            groups=list(started.groups) if started is not None else [],
+            claims=dict(started.claims) if started is not None else {},
+            rules=list(started.rules) if started is not None else [],
+            lease=LeaseOut.model_validate(lease, from_attributes=True) if lease is not None else None,
+            credential=detail.ended.credential if detail.ended is not None else "",
+            damage=detail.damage,
+        )
+
+
+def _summary(summary: SessionSummary) -> dict[str, Any]:
+    return {
+        "session_id": summary.session_id,
+        "state": summary.state.value,
+        "started": moment_of(summary.started),
+        "ended": moment_of(summary.ended),
+        "principal": summary.principal,
+        "target": summary.target,
+        "protocol": summary.protocol,
+        "source": summary.source,
+        "actions": summary.actions,
+        "refused": summary.refused,
+        "reason": summary.reason,
+    }
+
+
+class MomentOut(BaseModel):
+    """Something that happened in a session."""
+
+    offset: float = Field(description="Seconds since its beginning.", examples=[0.25])
+    kind: str = Field(examples=["statement"])
+    action_id: int | None
+    text: str = Field(examples=["SELECT 1"])
+    notes: list[str]
+    columns: list[str]
+    rows: list[list[str | None]]
+
+    @classmethod
+    def of(cls, moment: Moment) -> "MomentOut":
+        """From the use-case's."""
+        return cls(
+            offset=moment.offset,
+            kind=moment.kind.value,
+            action_id=moment.action_id,
+            text=moment.text,
+            notes=list(moment.notes),
+            columns=list(moment.columns),
+            rows=[list(row) for row in moment.rows],
+        )
+
+
+class Kill(Given):
+    """Ending a session."""
+
+    reason: Annotated[Reason, Field(min_length=1, description="Its client reads it.", examples=["wrong database"])]
+
+
+class EndedOut(BaseModel):
+    """A session that was ended: nothing of it runs any more."""
+
+    session_id: str
+    by: str = Field(examples=["corp:dana"])
+    reason: str
+    closed: bool = Field(description="Its record is closed and its credential was asked back; false: that goes on.")
+
+    @classmethod
+    def of(cls, ended: Ended) -> "EndedOut":
+        """From the use-case's."""
+        return cls.model_validate(ended, from_attributes=True)
