@@ -44,13 +44,6 @@ def test_a_bug_is_a_sentence_too(tmp_path: Path) -> None:
     assert "Traceback" in full.stderr
 
 
-def test_what_is_slow_to_import_is_not_imported_for_help() -> None:
-    """A shell's completion runs it at every TAB."""
-    program = "import sys; from ostiary import __main__; print(*sorted(m for m in sys.modules if m in sys.argv))"
-    heavy = ("sqlalchemy", "alembic", "pydantic", "postgast", "uvloop", "psycopg", "ostiary.app.serve", "ostiary.store")
-    assert run(program, *heavy).stdout == "\n"
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="what is asked of Linux")
 def test_hardened() -> None:
     """Not dumpable, no core files, as many open files as it may have."""

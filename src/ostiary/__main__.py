@@ -1,29 +1,25 @@
 """`python -m ostiary`, and the `ostiary` command: the CLI with what only the composition root can do.
 
-Rooms are imported by the command that needs them: `ostiary --help` and a shell's completion must be quick.
+Everything is imported by what needs it: `ostiary --help` and a shell's completion must be quick.
 """
 
-import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Coroutine
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from ostiary import __version__
 from ostiary.cli import Hooks, build
-from ostiary.control import Operations, starter
-from ostiary.runtime import logs, process
+
+if TYPE_CHECKING:
+    from ostiary.control import Operations
 
 
-def _operations(path: Path) -> Operations:
+def _operations(path: Path) -> "Operations":
+    _quiet()
     from ostiary import config
     from ostiary.app.operations import operations_of
 
@@ -31,6 +27,7 @@ def _operations(path: Path) -> Operations:
 
 
 def _check(path: Path) -> list[str]:
+    _quiet()
     from ostiary import config
     from ostiary.app.check import problems_of
 
@@ -41,24 +38,38 @@ def _check(path: Path) -> list[str]:
     return problems_of(settings)
 
 
+def _quiet() -> None:
+    """Until `serve` says otherwise only what is wrong is told, and never on standard output."""
+    import logging
+
+    from ostiary.runtime import logs
+
+    logs.configure(logging.WARNING)
+
+
 def _serve(path: Path) -> None:
+    import asyncio
+
+    from ostiary.runtime import logs, process
+
     logs.configure()
     process.harden()
-    _run(_serving(path, process.raise_file_limit()))
-
-
-def _run(work: Coroutine[object, object, None]) -> None:
-    """Under uvloop where it is installed."""
+    # Under uvloop where it is installed.
     factory = None
     with contextlib.suppress(ImportError):
         factory = import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(work)
+        runner.run(_serving(path, process.raise_file_limit()))
 
 
 async def _serving(path: Path, files: int) -> None:
+    import asyncio
+
+    import structlog
+
     from ostiary import config
     from ostiary.app.serve import start
+    from ostiary.runtime import process
 
     log = structlog.get_logger()
     stop = asyncio.Event()
@@ -84,7 +95,14 @@ def _schema() -> dict[str, Any]:
     return config.schema()
 
 
+def _init(directory: Path) -> list[Path]:
+    from ostiary.control import starter
+
+    return starter.write(directory)
+
+
 def _demo(once: bool, as_json: bool) -> int:
+    _quiet()
     from ostiary.demo import main as show
 
     return show(once=once, as_json=as_json)
@@ -92,15 +110,15 @@ def _demo(once: bool, as_json: bool) -> int:
 
 def main() -> None:
     """Entry point."""
-    # Until `serve` says otherwise only what is wrong is told, and never on standard output.
-    logs.configure(logging.WARNING)
-    hooks = Hooks(_operations, _check, _serve, starter.write, _demo, _schema, __version__)
+    hooks = Hooks(_operations, _check, _serve, _init, _demo, _schema, __version__)
     try:
         build(hooks)(prog_name="ostiary")
     except Exception as error:
         if os.environ.get("OSTIARY_TRACEBACK"):
             raise
         # Not the error's text: it may quote what it choked on.
+        import traceback
+
         *_, last = traceback.extract_tb(error.__traceback__)
         sys.stderr.write(
             f"error: ostiary failed inside: {type(error).__name__} at {last.filename}:{last.lineno}\n"

@@ -40,8 +40,9 @@ ServerName = Annotated[
 Target = Annotated[str, typer.Argument(help="The target, perhaps with a database: orders, orders/archive.")]
 
 
-def add(app: typer.Typer) -> None:
+def build() -> typer.Typer:
     """The commands, which belong to no group."""
+    app = typer.Typer()
 
     @app.command()
     def token(
@@ -128,6 +129,8 @@ def add(app: typer.Typer) -> None:
             variable=variable,
         )
         raise typer.Exit(_run(_execute(told, target, command)))
+
+    return app
 
 
 async def _connect(told: Told, target: str, port: int | None, directory: Path | None, output: Output) -> None:

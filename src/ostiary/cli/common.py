@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
+from ostiary.cli.hooks import Hooks
 from ostiary.cli.output import Exit, Output, err, fail, say, structured
 from ostiary.control import Operations, UnknownAccount
 from ostiary.core import Secret
@@ -32,8 +33,8 @@ _LONGEST_TOKEN = 64 * 1024
 class Context:
     """Makes the use-cases when a command asks for them."""
 
-    def __init__(self, make: Callable[[Path], Operations]) -> None:
-        self._make = make
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
 
     def path(self, config: Path | None) -> Path:
         """The configuration file."""
@@ -55,7 +56,7 @@ class Context:
         """Use-cases on its gateway."""
         path = self.path(config)
         try:
-            return self._make(path)
+            return self.hooks.operations(path)
         except ValueError as error:
             wrong(str(error).splitlines(), "the configuration can't be used")
 
