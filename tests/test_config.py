@@ -536,7 +536,7 @@ def test_places(tmp_path: Path) -> None:
 def test_schema_admits_what_the_file_may_say(tmp_path: Path) -> None:
     """It is JSON, names every section, and shows addresses, durations and lists as they are written."""
     schema = json.loads(json.dumps(config.schema()))
-    assert set(schema["required"]) == {"server", "issuers", "targets", "policies"}
+    assert set(schema["required"]) == {"server", "issuers", "policies"}
     definitions = schema["$defs"]
     assert definitions["TargetSection"]["properties"]["address"]["type"] == "string"
     (text, number) = definitions["Oidc"]["properties"]["leeway"]["anyOf"]

@@ -19,6 +19,7 @@ from ostiary.approvals import (
     Settled,
     Vote,
 )
+from ostiary.resources import Key, ResourceKind, StoredResource
 from ostiary.store import Store
 from tests.approvals.fakes import DANA, DREW, GROUPS, NOW
 
@@ -47,6 +48,9 @@ REQUEST = ApprovalRequest(
 )
 ASKED = Approval(REQUEST, heartbeat_at=NOW)
 KEY = AccountKey("0001", "billing", KeyKind.SECRET, "ab" * 32, NOW + 0.123456, None)
+ORDERS = StoredResource(
+    ResourceKind.TARGET, "orders", {"labels": {"ü": "a'b\""}, "databases": ["x"], "off": False, "ttl": 3600.5}
+)
 ACCOUNT = ServiceAccount(
     "billing", "ünïcode's", ("app", "b"), ("orders",), ("10.0.0.0/8",), NOW, NOW + 999.5, keys=(KEY,)
 )
@@ -233,8 +237,39 @@ async def spending(one: Store, two: Store) -> None:
     assert await one.accounts.spend("x", NOW + 20, NOW + 10.5)
 
 
+async def resources(one: Store, two: Store) -> None:
+    """Resources come back exactly; a change is whole, counts, and touches what it names."""
+    here, there = one.resources, two.resources
+    assert await here.revision() == (await there.all()).revision == 0
+    rule = StoredResource(ResourceKind.POLICY, "orders", {"text": "permit …"})
+    assert await here.change(0, [ORDERS, rule], [], "corp:dana", NOW + 0.25) == 1
+    made = [replace(each, revision=1, changed_at=NOW + 0.25, changed_by="corp:dana") for each in (rule, ORDERS)]
+    assert await there.all() == await here.all()
+    assert list((await there.all()).items) == made
+    assert await there.change(0, [replace(ORDERS, document={})], [rule.key], "x", NOW) is None
+    assert list((await here.all()).items) == made
+    changed = replace(ORDERS, document={"labels": {}})
+    missing = Key(ResourceKind.ISSUER, "orders")
+    assert await there.change(1, [changed], [rule.key, missing], "corp:drew", NOW) == 2
+    assert (await here.all()).items == (replace(changed, revision=2, changed_at=NOW, changed_by="corp:drew"),)
+    many = [replace(ORDERS, name=f"t{number}") for number in range(1500)]
+    assert await here.change(2, many, [], "x", NOW) == 3
+    assert await here.change(3, [], [each.key for each in (*many, ORDERS)], "x", NOW) == await there.revision() == 4
+    assert (await there.all()).items == ()
+
+
+async def resource_races(one: Store, two: Store) -> None:
+    """Of changes made at once to the same revision one is made, whatever they are about."""
+    for at in range(4):
+        puts = [replace(ORDERS, name=f"t{number}") for number in range(4)]
+        stores = (one, two, one, two)
+        made = (store.resources.change(at, [put], [], "x", NOW) for store, put in zip(stores, puts, strict=True))
+        outcomes = await asyncio.gather(*made)
+        assert sorted(outcomes, key=str) == [at + 1, None, None, None]
+
+
 CHECKS = pytest.mark.parametrize(
     "check",
-    [exact, guards, housekeeping, races, desks, accounts, account_keys, spending],
+    [exact, guards, housekeeping, races, desks, accounts, account_keys, spending, resources, resource_races],
     ids=lambda check: str(check.__name__),
 )

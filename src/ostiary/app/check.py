@@ -21,7 +21,10 @@ from ostiary.runtime.local_tls import server_context
 
 def problems_of(settings: Settings) -> list[str]:
     """Sentences, each with its place. Empty: the gateway can be started."""
-    return [*map(str, check(settings.policies, frozenset(settings.approvals))), *_problems(settings)]
+    return [
+        *map(str, check(settings.policies, frozenset(settings.approvals), settings.stored_policies)),
+        *_problems(settings),
+    ]
 
 
 def _problems(settings: Settings) -> Iterator[str]:

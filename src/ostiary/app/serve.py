@@ -85,7 +85,7 @@ async def start(settings: Settings) -> Running:
     async with AsyncExitStack() as stack:
         # Before they are read: what changes while the rest is made is noticed too.
         stamp = _stamp(settings.policies)
-        policy = CedarPolicy(settings.policies, time.time)
+        policy = CedarPolicy(settings.policies, time.time, settings.stored_policies)
         masking_config = settings.masking()
         masking = ColumnMasking(masking_config)
         roots = [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]

@@ -1,11 +1,13 @@
 """From YAML text to plain data, with the line that each value stands on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import yaml
+
+from ostiary.resources import Key, title
 
 #: Bytes. No configuration comes near it; a wrong path (a disk, a log) must not be read into memory.
 MAX_FILE: Final = 4 << 20
@@ -32,6 +34,8 @@ class Document:
     data: object
     #: Line of each setting, counted from 1; of a mapping's entry, the line of its key.
     lines: Mapping[Place, int]
+    #: Entries that stand in no file: place → what is stored.
+    stored: Mapping[Place, Key] = field(default_factory=dict)
 
     def known(self, place: Place) -> Place:
         """The deepest part of the place that stands in the file."""
@@ -41,8 +45,14 @@ class Document:
                 found = (*found, step)
         return found
 
+    def name(self, place: Place) -> str:
+        """Dotted; in a stored resource, from its own beginning."""
+        return ".".join(map(str, place[2:] if place[:2] in self.stored else place))
+
     def where(self, place: Place) -> str:
-        """`FILE:LINE`."""
+        """`FILE:LINE`, or the stored resource."""
+        if place[:2] in self.stored:
+            return title(self.stored[place[:2]])
         return f"{self.path}:{self.lines.get(self.known(place), 1)}"
 
 

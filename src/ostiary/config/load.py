@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Union, get_args, get_origin
@@ -14,8 +14,11 @@ from ostiary.accounts import ISSUER_NAME
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
+from ostiary.config.stored import Declared, declared, merged, policies
+from ostiary.config.stored import problems as stored_problems
 from ostiary.config.values import API, Section
 from ostiary.masking import Classification, MaskingConfig, Transform
+from ostiary.resources import Key, StoredResource
 
 Problem = tuple[Place, str]
 
@@ -33,9 +36,14 @@ _PLAIN: Final = {
 }
 
 
-def load(path: Path) -> Settings:
-    """Read and validate. Relative paths in the file are relative to it. Raises ConfigError."""
-    document = read(path)
+def load(path: Path, stored: Sequence[StoredResource] = ()) -> Settings:
+    """Read and validate. Relative paths in the file are relative to it. Raises ConfigError.
+
+    `stored`: what is declared through the API, merged into the file as if it stood there.
+    """
+    base = read(path)
+    document = merged(base, stored)
+    rules = policies(stored)
     file: File | None = None
     problems: list[Problem] = []
     try:
@@ -44,9 +52,10 @@ def load(path: Path) -> Settings:
         problems = [_problem(document, found) for found in error.errors()]
     problems += _across(document.data)
     problems += _same_issuers(file) if file is not None else ()
+    problems += stored_problems(document, file)
     if file is None or problems:
         raise ConfigError(_sentences(document, problems))
-    return _settings(path, document, file)
+    return _settings(path, document, file, rules, declared(base))
 
 
 def schema() -> dict[str, Any]:
@@ -55,7 +64,9 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Ostiary configuration"}
 
 
-def _settings(path: Path, document: Document, file: File) -> Settings:
+def _settings(
+    path: Path, document: Document, file: File, rules: Mapping[str, str], there: Mapping[Key, Declared]
+) -> Settings:
     base = path.absolute().parent
     server = file.server
     tls = server.tls
@@ -76,6 +87,7 @@ def _settings(path: Path, document: Document, file: File) -> Settings:
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},
         policies=base / file.policies,
+        stored_policies=rules,
         masking_key=server.masking_key.source(base) if server.masking_key is not None else None,
         approvals={name: approval.made() for name, approval in file.approvals.items()},
         _masking=partial(
@@ -85,6 +97,7 @@ def _settings(path: Path, document: Document, file: File) -> Settings:
             {each.name: detection(each.detectors) for each in file.targets if each.detectors is not None},
             detection(file.detectors),
         ),
+        declared=there,
         _places={".".join(map(str, place)): document.where(place) for place in document.lines},
     )
 
@@ -97,7 +110,7 @@ def _sentences(document: Document, problems: list[Problem]) -> list[str]:
     first: dict[tuple[Place, str], str] = {}
     for place, why in problems:
         known = document.known(place)
-        name = ".".join(map(str, known))
+        name = document.name(known)
         rest = ".".join(str(step) for step in place[len(known) :])
         about = f"{name}: {rest} {why}" if rest and why == _PLAIN["missing"] else f"{name}: {why}"
         first.setdefault((known, rest), f"{document.where(place)}: {about.removeprefix(': ')}")

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from ostiary.approvals import ApprovalGroup
+from ostiary.config.stored import Declared
 from ostiary.core import Secret, Target
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
 from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
+from ostiary.resources import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,12 @@ class Settings:
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]
     policies: Path
+    #: Rules that stand in no file: `@id` → text.
+    stored_policies: Mapping[str, str]
     masking_key: SecretSource | None
     approvals: Mapping[str, ApprovalGroup]
+    #: What the file itself declares.
+    declared: Mapping[Key, Declared] = field(repr=False)
     _masking: Callable[[Secret | None], MaskingConfig]
     #: Dotted place in the file ("targets.0.credential") → "FILE:LINE".
     _places: Mapping[str, str] = field(repr=False)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from ostiary.approvals import ApprovalGroup
 from ostiary.config.issuers import Issuer
 from ostiary.config.values import (
+    PEM,
     Address,
     Hidden,
     ListenerName,
@@ -41,6 +42,12 @@ def _kind_of_tls(value: object) -> str:
     return "pair" if isinstance(value, (dict, CertificatePair)) else "auto"
 
 
+class Reference(SecretPlace):
+    """A secret that what is declared through the API may send, and where to."""
+
+    addresses: Annotated[list[Annotated[Address, AfterValidator(remote)]], Field(min_length=1)]
+
+
 class Server(Section):
     """`server:`."""
 
@@ -64,6 +71,7 @@ class Server(Section):
     token_lifetime: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 600.0
     masking_key: Hidden | None = None
     listen: Annotated[dict[ListenerName, Address], Field(min_length=1)]
+    allow_references: list[Reference] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -120,8 +128,11 @@ class TargetTls(Section):
 
     def made(self, base: Path) -> TlsSettings:
         """As the runtime takes it."""
-        paths = [None if value is None else str(base / value) for value in (self.ca, self.cert, self.key)]
-        return TlsSettings(self.mode, *paths)
+        ca, cert, key = (
+            value if value is None or value.startswith(PEM) else str(base / value)
+            for value in (self.ca, self.cert, self.key)
+        )
+        return TlsSettings(self.mode, ca, cert, key)
 
 
 class Admin(Section):
@@ -291,7 +302,7 @@ class File(Section):
 
     server: Server
     issuers: Annotated[list[Issuer], Field(min_length=1)]
-    targets: Annotated[list[TargetSection], Field(min_length=1)]
+    targets: list[TargetSection] = Field(default_factory=list)
     policies: str
     classification: list[ClassifiedObject] = Field(default_factory=list)
     masking: dict[str, Rule] = Field(default_factory=dict)

@@ -26,6 +26,8 @@ def _name(value: object) -> object:
     return value
 
 
+#: Begins certificates that are given as text in place of a file's name.
+PEM = "-----BEGIN CERTIFICATE-----"
 #: A listener that is not of a protocol.
 API = "api"
 

@@ -25,7 +25,7 @@ class RecordingLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """TLS towards a target. Paths are file names; the key is read by the runtime only."""
+    """TLS towards a target. Paths are file names; the key is read by the runtime only. `ca` may be PEM text instead."""
 
     mode: TlsMode = TlsMode.VERIFY_FULL
     ca: str | None = None

@@ -9,7 +9,7 @@ second, nothing is remembered.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,20 +36,22 @@ class _Version:
 
 
 class CedarPolicy:
-    """Policies of one directory, in force until `reload` finds others that are right.
+    """Policies of one directory and those that are stored, in force until `reload` finds others that are right.
 
     Args:
         directory: of *.cedar files.
         clock: Unix seconds.
+        stored: further rules: `@id` → text.
 
     Raises:
-        PolicyError: the directory can't be used.
+        PolicyError: they can't be used.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, directory: Path, clock: Callable[[], float], stored: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._stored = stored
         self._clock = clock
-        self._current = _Version(1, load(directory))
+        self._current = _Version(1, load(directory, stored))
 
     @property
     def current(self) -> _Version:
@@ -71,12 +73,15 @@ class CedarPolicy:
         """Every group an `@approval` names; the configuration must know them all."""
         return frozenset(rule.approval for rule in self.rules.rules.values() if rule.approval is not None)
 
-    def reload(self) -> int:
+    def reload(self, stored: Mapping[str, str] | None = None) -> int:
         """Read the directory again; every session follows at their next action. Returns the new version.
 
-        Raises PolicyError; what is in force then stays so.
+        `stored`: in place of the stored rules before; None: they stay. Raises PolicyError; what is in force then
+        stays so.
         """
-        self._current = _Version(self._current.number + 1, load(self._directory))
+        stored = self._stored if stored is None else stored
+        self._current = _Version(self._current.number + 1, load(self._directory, stored))
+        self._stored = stored
         return self.version
 
     def authorize_connect(self, principal: Principal, target: Target, source: str) -> Ruling:

@@ -1,5 +1,6 @@
 """What `ostiary policy check` and `ostiary policy explain` show, without a word about how it is shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,18 @@ class Explanation:
     findings: tuple[Finding, ...]
 
 
-def check(path: Path, approval_groups: frozenset[str] | None = None) -> tuple[Problem, ...]:
+def check(
+    path: Path, approval_groups: frozenset[str] | None = None, stored: Mapping[str, str] | None = None
+) -> tuple[Problem, ...]:
     """What is wrong with a directory of policies, or one file; nothing is in force afterwards that was not before.
 
     Args:
         path: directory or file.
         approval_groups: groups the configuration knows; given, an `@approval` by any other is a problem.
+        stored: further rules: `@id` → text.
     """
     try:
-        rules = load(path).rules.values()
+        rules = load(path, stored).rules.values()
     except PolicyError as error:
         return error.problems
     if approval_groups is None:

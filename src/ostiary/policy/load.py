@@ -5,7 +5,7 @@ All problems of a directory are found in one go; one problem is enough for none 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from itertools import accumulate
@@ -64,24 +64,39 @@ class PolicyError(ValueError):
         self.problems = tuple(problems)
 
 
-def load(path: Path) -> RuleSet:
-    """Read `path`, a directory of *.cedar files or one such file. Raises PolicyError, and only that."""
+def load(path: Path, stored: Mapping[str, str] | None = None) -> RuleSet:
+    """Read `path`, a directory of *.cedar files or one such file. Raises PolicyError, and only that.
+
+    Args:
+        path: where they are.
+        stored: further rules: `@id` → text.
+    """
     problems: list[Problem] = []
     rules: dict[str, Rule] = {}
-    for file, text in _texts(path, problems):
+
+    def take(file: str, unnamed: str, line: int, chunk: str, only: str | None = None) -> None:
+        problem, rule = _rule(file, unnamed, line, chunk)
+        if rule is None:
+            problems.append(Problem(file, line, problem))
+        elif only is not None and rule.annotations.get("id") != only:
+            problems.append(Problem(file, line, f'it is stored under its @id: write @id("{only}")'))
+        elif rule.name in rules:
+            first = rules[rule.name]
+            problems.append(Problem(file, line, f'the name "{rule.name}" is taken by {first.file}:{first.line}'))
+        else:
+            rules[rule.name] = rule
+        if len(rules) > MAX_RULES:
+            raise PolicyError([Problem(file, line, f"more than {MAX_RULES} policies")])
+
+    for path_of, text in _texts(path, problems):
         for index, (line, chunk) in enumerate(split(text), 1):
-            problem, rule = _rule(file, index, line, chunk)
-            if rule is None:
-                problems.append(Problem(str(file), line, problem))
-            elif rule.name in rules:
-                first = rules[rule.name]
-                problems.append(
-                    Problem(str(file), line, f'the name "{rule.name}" is taken by {first.file}:{first.line}')
-                )
-            else:
-                rules[rule.name] = rule
-            if len(rules) > MAX_RULES:
-                raise PolicyError([Problem(str(file), line, f"more than {MAX_RULES} policies")])
+            take(str(path_of), f"{path_of.name}:{index}", line, chunk)
+    for name, text in (stored or {}).items():
+        file, chunks = f'policy "{name}"', split(text)
+        if len(chunks) == 1:
+            take(file, name, *chunks[0], only=name)
+        else:
+            problems.append(Problem(file, 0, f"one rule is stored under its @id, and here are {len(chunks)}"))
     if problems:
         raise PolicyError(problems)
     return compile_rules(list(rules.values()))
@@ -131,7 +146,7 @@ def split(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | None]:
+def _rule(file: str, unnamed: str, line: int, chunk: str) -> tuple[str, Rule | None]:
     """A sentence or a rule."""
     if _deep(chunk):
         return f"nested deeper than {MAX_BRACKETS} brackets, or more than {MAX_OPERATORS} operators: split it", None
@@ -152,8 +167,8 @@ def _rule(file: Path, index: int, line: int, chunk: str) -> tuple[str, Rule | No
             actions = frozenset(uid.id for uid in uids)
         case _:
             actions = None
-    name = node.annotations.get("id", f"{file.name}:{index}")
-    return "", Rule(name, node.effect, str(file), line, chunk, node, actions, frozenset(context_paths(node)))
+    name = node.annotations.get("id", unnamed)
+    return "", Rule(name, node.effect, file, line, chunk, node, actions, frozenset(context_paths(node)))
 
 
 def _deep(chunk: str) -> bool:

@@ -14,7 +14,8 @@ ASIDE_SECONDS = 5.0
 
 def target_context(settings: TlsSettings) -> ssl.SSLContext:
     """A client context with the meaning libpq gives to `sslmode`. Raises OSError or ssl.SSLError for bad files."""
-    context = ssl.create_default_context(cafile=settings.ca)
+    text = settings.ca if settings.ca is not None and settings.ca.startswith("-----BEGIN") else None
+    context = ssl.create_default_context(cafile=None if text else settings.ca, cadata=text)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = settings.mode is TlsMode.VERIFY_FULL
     if settings.mode is TlsMode.REQUIRE and settings.ca is None:

@@ -22,6 +22,7 @@ from ostiary.store.accounts import SqlAccounts
 from ostiary.store.approvals import SqlApprovals
 from ostiary.store.errors import StoreError
 from ostiary.store.migrate import migrate
+from ostiary.store.resources import SqlResources
 
 #: Seconds to wait for another writer, for a connection, or for an answer.
 WAIT_SECONDS: Final = 5.0
@@ -37,6 +38,7 @@ class Store:
         self._engine = engine
         self.approvals = SqlApprovals(self)
         self.accounts = SqlAccounts(self)
+        self.resources = SqlResources(self)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Self:

@@ -78,3 +78,17 @@ spent_tokens = Table(
     Column("until", Double, nullable=False),
     Index(None, "until"),
 )
+
+resources = Table(
+    "resources",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+#: One row, which the migration made: the number of changes to `resources`.
+resource_revision = Table("resource_revision", metadata, Column("revision", BigInteger, nullable=False))

@@ -1,0 +1,33 @@
+"""What is declared through the API: kept in the state store, merged with the configuration file, in force as it is.
+
+A stored resource is one section of the configuration file. `config` merges and validates, `store` keeps, `control`
+changes; nothing here knows how.
+"""
+
+from ostiary.resources.model import (
+    MAX_DOCUMENT,
+    MAX_RESOURCES,
+    MAX_TOTAL,
+    Key,
+    ResourceKind,
+    StoredResource,
+    StoredResources,
+    checked,
+    title,
+    within_bounds,
+)
+from ostiary.resources.repository import ResourceRepository
+
+__all__ = [
+    "MAX_DOCUMENT",
+    "MAX_RESOURCES",
+    "MAX_TOTAL",
+    "Key",
+    "ResourceKind",
+    "ResourceRepository",
+    "StoredResource",
+    "StoredResources",
+    "checked",
+    "title",
+    "within_bounds",
+]
