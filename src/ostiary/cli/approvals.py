@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from ostiary.approvals import Approval
-from ostiary.cli.common import ConfigOption, Context, TokenFileOption, errors, read_token, run
+from ostiary.cli.common import Context, run
 from ostiary.cli.output import Output, OutputOption, moment, say, structured, table
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import approvals as remote
 from ostiary.core import printable_lines
 
 CodeArgument = Annotated[str, typer.Argument(help="The request's code, as the notice shows it.")]
@@ -18,10 +20,10 @@ def build(context: Context) -> typer.Typer:
     group = typer.Typer(no_args_is_help=True)
 
     @group.command("list")
-    def list_approvals(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def list_approvals(reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Requests that wait for somebody."""
-        with errors():
-            found = run(context.operations(config).list_approvals())
+        found = reach.pick(lambda it: run(it.list_approvals()), remote.list_approvals)
         if output is not Output.TABLE:
             structured(found, output)
             return
@@ -41,14 +43,14 @@ def build(context: Context) -> typer.Typer:
         table(headings, rows, "nothing waits for approval", folded=("ASKED BY", "WHAT"), dropped=("TARGET", "ROWS"))
 
     @group.command()
-    def show(code: CodeArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def show(code: CodeArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Exactly what would run, for whom, and how much it would touch."""
-        with errors():
-            found = run(context.operations(config).show_approval(code))
+        found = reach.pick(lambda it: run(it.show_approval(code)), lambda api: remote.show_approval(api, code))
         if output is not Output.TABLE:
             structured(found, output)
             return
-        _show(found)
+        show_request(found)
 
     group.command("approve", help="Let this one command run, once.")(_deciding(context, approve=True))
     group.command("deny", help="Refuse it; the client sees the reason.")(_deciding(context, approve=False))
@@ -56,16 +58,18 @@ def build(context: Context) -> typer.Typer:
 
 
 def _deciding(context: Context, *, approve: bool) -> Callable[..., None]:
+    @reaching(context)
     def decide(
         code: CodeArgument,
-        config: ConfigOption = None,
-        token_file: TokenFileOption = None,
+        reach: Reach,
         reason: Annotated[str, typer.Option(help="A line for the record; who is denied sees it.")] = "",
         output: OutputOption = Output.TABLE,
     ) -> None:
-        token = read_token(token_file)
-        with errors():
-            after = run(context.operations(config).decide(code, token, approve=approve, reason=reason))
+        token = reach.token()
+        after = reach.pick(
+            lambda it: run(it.decide(code, token, approve=approve, reason=reason)),
+            lambda api: remote.decide(api, code, approve=approve, reason=reason),
+        )
         if output is not Output.TABLE:
             structured(after, output)
         elif after.missing and approve:
@@ -76,7 +80,8 @@ def _deciding(context: Context, *, approve: bool) -> Callable[..., None]:
     return decide
 
 
-def _show(found: Approval) -> None:
+def show_request(found: Approval) -> None:
+    """One request, for people."""
     request = found.request
     estimate = "not known" if request.rows_estimate is None else f"about {request.rows_estimate:,}"
     facts = {

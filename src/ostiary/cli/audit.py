@@ -1,13 +1,19 @@
 """`ostiary audit verify`."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import Progress
 
-from ostiary.cli.common import ConfigOption, Context, errors
+from ostiary.cli.common import Context
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import audit as remote
+from ostiary.client.api import Api
+from ostiary.control import Operations
 from ostiary.recording import State, Verdict
 
 _STYLE = {State.TAMPERED: "bold red", State.UNREADABLE: "red", State.UNSEALED: "yellow"}
@@ -22,8 +28,9 @@ def build(context: Context) -> typer.Typer:
         """Is the log whole?"""
 
     @group.command()
+    @reaching(context)
     def verify(
-        config: ConfigOption = None,
+        reach: Reach,
         key: Annotated[
             list[Path] | None,
             typer.Option("--key", help="Public key to believe, or directory of them; repeatable (default: our own)."),
@@ -31,16 +38,9 @@ def build(context: Context) -> typer.Typer:
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Check every recording: any changed, missing, reordered or truncated record is found. Exit code 5 then."""
-        with errors():
-            operations = context.operations(config)
-            if not operations.recordings.exists():
-                fail(f"{operations.recordings}: nothing was recorded there yet", "the gateway makes it when it starts")
-            keys, believed = operations.trusted_keys(key or ())
-            with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-                task = progress.add_task("verifying", total=None)
-                verdicts = list(
-                    operations.verify(keys, lambda done, total: progress.update(task, completed=done, total=total))
-                )
+        if key and not reach.is_local:
+            fail("a gateway believes its own key", "verify the files themselves with -c and --key", Exit.USAGE)
+        verdicts, states, believed = reach.pick(lambda it: _verified(it, key or ()), _asked)
         bad = [v for v in verdicts if v.state in (State.TAMPERED, State.UNREADABLE)]
         if output is not Output.TABLE:
             structured(verdicts, output)
@@ -48,12 +48,30 @@ def build(context: Context) -> typer.Typer:
             for verdict in verdicts:
                 if verdict.state in _STYLE:
                     _show(verdict)
-            counts = ", ".join(f"{n} {s.value}" for s in State if (n := sum(v.state is s for v in verdicts)))
-            say(f"{len(verdicts)} files: {counts or 'nothing was recorded'}; believed: {believed}")
+            counts = ", ".join(f"{states[state]} {state.value}" for state in State if states.get(state))
+            say(f"{sum(states.values())} files: {counts or 'nothing was recorded'}; believed: {believed}")
         if bad:
             raise typer.Exit(Exit.TAMPERED)
 
     return group
+
+
+def _verified(operations: Operations, given: Sequence[Path]) -> tuple[list[Verdict], Mapping[str, int], str]:
+    """Every file, how many there are of each state, and whom they are believed by."""
+    if not operations.recordings.exists():
+        fail(f"{operations.recordings}: nothing was recorded there yet", "the gateway makes it when it starts")
+    keys, believed = operations.trusted_keys(given)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("verifying", total=None)
+        verdicts = list(operations.verify(keys, lambda done, total: progress.update(task, completed=done, total=total)))
+    return verdicts, Counter(verdict.state for verdict in verdicts), believed
+
+
+def _asked(api: Api) -> tuple[list[Verdict], Mapping[str, int], str]:
+    """As the gateway finds it: only what is bad comes one by one."""
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        progress.add_task("the gateway verifies", total=None)
+        return *remote.verify(api), "the gateway's own key"
 
 
 def _show(verdict: Verdict) -> None:

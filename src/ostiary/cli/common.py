@@ -5,13 +5,14 @@ import os
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 
 from ostiary.approvals import ApprovalError, UnknownRequest
 from ostiary.cli.hooks import Hooks
 from ostiary.cli.output import Exit, Output, err, fail, say, structured
+from ostiary.client.api import ApiFailed
 from ostiary.control import Operations, UnknownAccount
 from ostiary.core import Secret
 from ostiary.credentials import SecretUnavailable
@@ -80,6 +81,27 @@ def verdict(problems: Sequence[str], fine: str, bad: str, output: Output) -> Non
         say(fine)
 
 
+#: HTTP status → how the command ends.
+_EXITS: Final = {
+    400: Exit.USAGE,
+    401: Exit.REFUSED,
+    403: Exit.REFUSED,
+    404: Exit.NOT_FOUND,
+    409: Exit.REFUSED,
+    412: Exit.REFUSED,
+    422: Exit.USAGE,
+}
+
+
+def not_done(error: ApiFailed) -> NoReturn:
+    """Say what the gateway said, and end."""
+    for line in error.errors:
+        say(line, to=err)
+    fail(
+        str(error), error.hint, Exit.NOT_FOUND if error.problem == "not-live" else _EXITS.get(error.status, Exit.FAILED)
+    )
+
+
 @contextmanager
 def errors() -> Iterator[None]:
     """Errors of the rooms become sentences and exit codes."""
@@ -90,6 +112,8 @@ def errors() -> Iterator[None]:
         raise
     except Refused as error:
         fail(error.refusal.message, error.refusal.hint, Exit.REFUSED)
+    except ApiFailed as error:
+        not_done(error)
     except UnknownRequest as error:
         fail(str(error), error.hint, Exit.NOT_FOUND)
     except ApprovalError as error:

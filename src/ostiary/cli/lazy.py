@@ -29,7 +29,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     "service-accounts": Entry(
         "service_accounts", "Identities for programs that have no issuer: create, list, disable, rotate, …"
     ),
-    "targets": Entry("targets", "What can be reached."),
+    "targets": Entry("targets", "What can be reached: list, show."),
     "token": Entry("client", "Print the token of the identity that this program runs with.", alone=True),
     "connect": Entry(
         "client",

@@ -1,16 +1,25 @@
 """`ostiary policy check|explain`."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from ostiary.cli.common import ConfigOption, Context, errors, verdict
 from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import inventory as remote
+from ostiary.control import Operations
 from ostiary.core import Operation, PrincipalKind, Verdict
 from ostiary.policy import Explanation, PolicyError, Rule
 
-_STYLE = {Verdict.ALLOW: "green", Verdict.HOLD: "yellow", Verdict.WEIGH: "yellow", Verdict.DENY: "red"}
+_STYLE: Final[Mapping[str, str]] = {
+    Verdict.ALLOW: "green",
+    Verdict.HOLD: "yellow",
+    Verdict.WEIGH: "yellow",
+    Verdict.DENY: "red",
+}
 
 
 def build(context: Context) -> typer.Typer:
@@ -32,7 +41,9 @@ def build(context: Context) -> typer.Typer:
         verdict(problems, "policies are fine", bad, output)
 
     @group.command()
+    @reaching(context)
     def explain(
+        reach: Reach,
         target: Annotated[str, typer.Option(help="Name of the target.")],
         principal: Annotated[str, typer.Option(help="issuer:subject.")],
         group_names: Annotated[
@@ -45,53 +56,73 @@ def build(context: Context) -> typer.Typer:
         name: Annotated[str, typer.Option("--object", help="… on one object: public.customers.")] = "",
         rows: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="The target's estimate of rows.")] = None,
         kind: Annotated[PrincipalKind, typer.Option(help="What the principal is.")] = PrincipalKind.WORKLOAD,
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Which rules fire, and why. Exit code 3 unless it is allowed."""
-        with errors():
-            operations = context.operations(config)
+        if (sql is None) == (operation is None):
+            fail("say what to explain", "give either --sql, or --operation and --object", Exit.USAGE)
+
+        def local(operations: Operations) -> dict[str, Any]:
             where = operations.targets.get(target)
             if where is None:
                 fail(f'no target "{target}"', f"declared: {', '.join(sorted(operations.targets))}", Exit.NOT_FOUND)
-            if (sql is None) == (operation is None):
-                fail("say what to explain", "give either --sql, or --operation and --object", Exit.USAGE)
             try:
                 who = operations.principal(principal, group_names or [], kind.value)
                 if sql is not None:
-                    found = operations.explain_sql(who, where, sql, rows)
-                else:
-                    assert operation is not None
-                    found = operations.explain_access(who, where, operation, name, rows)
+                    return _plain(operations.explain_sql(who, where, sql, rows))
+                assert operation is not None
+                return _plain(operations.explain_access(who, where, operation, name, rows))
             except PolicyError:
                 raise
             except ValueError as error:
                 fail(str(error), code=Exit.USAGE)
+
+        question = {
+            "principal": principal,
+            "groups": group_names or [],
+            "kind": kind.value,
+            "target": target,
+            "sql": sql,
+            "operation": operation.value if operation is not None else None,
+            "object": name,
+            "rows": rows,
+        }
+        found = reach.pick(local, lambda api: remote.explain(api, question))
         if output is Output.TABLE:
             _show(found)
         else:
-            structured(_plain(found), output)
-        if found.ruling.verdict is not Verdict.ALLOW:
+            structured(found, output)
+        if found["verdict"] != Verdict.ALLOW:
             raise typer.Exit(Exit.REFUSED)
 
     return group
 
 
-def _show(found: Explanation) -> None:
-    ruling = found.ruling
-    say((ruling.verdict.value, _STYLE[ruling.verdict]), f"  {ruling.reason}")
-    for finding in found.findings:
-        say("  ", (f"{finding.verdict.value:5}", _STYLE[finding.verdict]), f" {finding.action} {finding.resource}")
-        fired = (*finding.permits, *finding.forbids)
-        for rule in (*fired, *(rule for rule in finding.deciding if rule not in fired)):
-            mark = "decides" if rule in finding.deciding else "fired"
-            approval = f", lifted by {rule.approval}" if rule.approval else ""
-            say(f"        {rule.effect} {rule.name}  {rule.file}:{rule.line}  ({mark}{approval})")
-        if finding.sentence:
-            say(f"        {finding.sentence}")
+#: Which of the rules that fired made a verdict, as `Finding.deciding` has it.
+_DECIDING: Final[Mapping[str, Callable[[Mapping[str, Any]], list[Any]]]] = {
+    Verdict.ALLOW: lambda finding: finding["permits"],
+    Verdict.HOLD: lambda finding: finding["forbids"],
+    Verdict.DENY: lambda finding: [rule for rule in finding["forbids"] if rule["approval"] is None],
+    Verdict.WEIGH: lambda finding: finding["estimates"],
+}
 
 
-def _plain(found: Explanation) -> object:
+def _show(found: Mapping[str, Any]) -> None:
+    say((found["verdict"], _STYLE.get(found["verdict"], "")), f"  {found['reason']}")
+    for finding in found["findings"]:
+        verdict = finding["verdict"]
+        say("  ", (f"{verdict:5}", _STYLE.get(verdict, "")), f" {finding['action']} {finding['resource']}")
+        fired = [*finding["permits"], *finding["forbids"]]
+        deciding = _DECIDING[verdict](finding) if verdict in _DECIDING else []
+        for rule in (*fired, *(rule for rule in deciding if rule not in fired)):
+            mark = "decides" if rule in deciding else "fired"
+            approval = f", lifted by {rule['approval']}" if rule["approval"] else ""
+            say(f"        {rule['effect']} {rule['name']}  {rule['file']}:{rule['line']}  ({mark}{approval})")
+        if finding["sentence"]:
+            say(f"        {finding['sentence']}")
+
+
+def _plain(found: Explanation) -> dict[str, Any]:
     def plain(rule: Rule) -> dict[str, object]:
         return {
             "name": rule.name,

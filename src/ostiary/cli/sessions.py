@@ -7,13 +7,15 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from ostiary.cli.common import ConfigOption, Context, errors
-from ostiary.cli.kill import kill
+from ostiary.cli import kill
+from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Output, OutputOption, moment, out, say, structured, table, text
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import sessions as remote
 from ostiary.core import printable, printable_lines
 from ostiary.recording import Moment, MomentKind, SessionFilter
 
-SessionArgument = Annotated[str, typer.Argument(help="Session id, or the beginning of one.")]
+SessionArgument = Annotated[str, typer.Argument(help="Session id; with -c the beginning of one will do.")]
 #: Longest pause of a replay, in seconds of the watcher.
 _LONGEST_PAUSE = 2.0
 _STYLE = {
@@ -30,8 +32,9 @@ def build(context: Context) -> typer.Typer:
     group = typer.Typer(no_args_is_help=True)
 
     @group.command("list")
+    @reaching(context)
     def list_sessions(
-        config: ConfigOption = None,
+        reach: Reach,
         limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
         target: Annotated[str, typer.Option(help="Only this target.")] = "",
         principal: Annotated[str, typer.Option(help="Only this principal, issuer:subject.")] = "",
@@ -41,9 +44,10 @@ def build(context: Context) -> typer.Typer:
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Recorded sessions, newest first."""
-        with errors():
-            wanted = SessionFilter(principal=principal, target=target, refused=refused)
-            found = context.operations(config).list_sessions(limit, wanted)
+        wanted = SessionFilter(principal=principal, target=target, refused=refused)
+        found = reach.pick(
+            lambda it: it.list_sessions(limit, wanted), lambda api: remote.list_sessions(api, limit, wanted)
+        )
         if output is not Output.TABLE:
             structured(found, output)
             return
@@ -56,10 +60,10 @@ def build(context: Context) -> typer.Typer:
         table(headings, rows, "no session was recorded", folded=("PRINCIPAL", "END"), dropped=dropped)
 
     @group.command()
-    def show(session: SessionArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def show(session: SessionArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """One session: who, what, how it was ruled, how it ended."""
-        with errors():
-            detail = context.operations(config).show_session(session)
+        detail = reach.pick(lambda it: it.show_session(session), lambda api: remote.show_session(api, session))
         if output is not Output.TABLE:
             structured(detail, output)
             return
@@ -91,15 +95,16 @@ def build(context: Context) -> typer.Typer:
             say(("damaged:", "bold red"), f" {detail.damage}")
 
     @group.command()
+    @reaching(context)
     def replay(
         session: SessionArgument,
-        config: ConfigOption = None,
+        reach: Reach,
         speed: Annotated[float, typer.Option(min=0, help="Times real speed; 0 shows it at once.")] = 0,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """What happened, in order, with results as the client saw them."""
         with errors():
-            moments = context.operations(config).replay_session(session)
+            moments = reach.pick(lambda it: it.replay_session(session), lambda api: remote.replay(api, session))
             if output is not Output.TABLE:
                 structured(list(moments), output)
                 return
@@ -110,7 +115,7 @@ def build(context: Context) -> typer.Typer:
                 before = each.offset
                 _show(each)
 
-    group.command()(kill)
+    group.command()(kill.build(context))
     return group
 
 

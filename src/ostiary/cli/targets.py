@@ -1,9 +1,15 @@
-"""`ostiary targets list`."""
+"""`ostiary targets list|show`."""
+
+from typing import Annotated
 
 import typer
 
-from ostiary.cli.common import ConfigOption, Context
-from ostiary.cli.output import Output, OutputOption, structured, table
+from ostiary.cli.common import Context
+from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured, table
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import inventory as remote
+
+NameArgument = Annotated[str, typer.Argument(help="The target's name.")]
 
 
 def build(context: Context) -> typer.Typer:
@@ -15,9 +21,10 @@ def build(context: Context) -> typer.Typer:
         """What can be reached."""
 
     @group.command("list")
-    def list_targets(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def list_targets(reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Declared targets."""
-        found = context.operations(config).list_targets()
+        found = reach.pick(lambda it: it.list_targets(), remote.list_targets)
         if output is not Output.TABLE:
             structured(found, output)
             return
@@ -28,5 +35,31 @@ def build(context: Context) -> typer.Typer:
             "no target is declared",
             dropped=("PROTOCOL",),
         )
+
+    @group.command()
+    @reaching(context)
+    def show(name: NameArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
+        """One target."""
+        found = reach.pick(
+            lambda it: next((each for each in it.list_targets() if each.name == name), None),
+            lambda api: remote.show_target(api, name),
+        )
+        if found is None:
+            fail(f'no target "{name}" is declared', "`ostiary targets list` shows them", Exit.NOT_FOUND)
+        if output is not Output.TABLE:
+            structured(found, output)
+            return
+        facts = {
+            "name": found.name,
+            "protocol": found.protocol,
+            "address": found.address,
+            "database": found.database,
+            "tls": found.tls,
+            "credential": found.credential,
+            "labels": ", ".join(f"{label}={value}" for label, value in found.labels.items()),
+        }
+        for fact, value in facts.items():
+            if value:
+                say(f"  {fact:11} {value}")
 
     return group

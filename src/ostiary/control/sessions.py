@@ -9,6 +9,7 @@ from ostiary.control.changes import Changes
 from ostiary.control.paging import Page, Reader
 from ostiary.policy import ControlAction
 from ostiary.recording import (
+    ActionDetail,
     Moment,
     NoSuchSession,
     SessionDetail,
@@ -77,6 +78,10 @@ class SessionControl:
         live = self._live.get(session_id) is not None
         return await self._reader.read(lambda: self._shown(caller, session_id)), live
 
+    async def commands(self, caller: Caller, session_id: str, after: str, limit: int) -> tuple[Page[ActionDetail], int]:
+        """Its first 1,000 commands, and how many there are beyond those. Raises NoSuchSession, Denied."""
+        return await self._reader.read(lambda: self._commands(caller, session_id, after, limit))
+
     async def replay(self, caller: Caller, session_id: str, after: str, limit: int) -> Page[Moment]:
         """What happened, in order. Raises NoSuchSession, Denied."""
         return await self._reader.read(lambda: self._moments(caller, session_id, after, limit))
@@ -133,6 +138,15 @@ class SessionControl:
         path = self._path(session_id)
         self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
         return safe(show(self._directory, session_id, 0))
+
+    def _commands(self, caller: Caller, session_id: str, after: str, limit: int) -> tuple[Page[ActionDetail], int]:
+        path = self._path(session_id)
+        self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
+        begin = int(after or 0)
+        detail = show(self._directory, session_id)
+        end = begin + limit
+        following = str(end) if end < len(detail.actions) else None
+        return Page(safe(detail.actions[begin:end]), following), detail.more
 
     def _moments(self, caller: Caller, session_id: str, after: str, limit: int) -> Page[Moment]:
         path = self._path(session_id)

@@ -12,6 +12,7 @@ from ostiary.recording.read import read
 from ostiary.recording.recorder import AuditLog, FileRecorder, FileRecording
 from ostiary.recording.replay import Moment, MomentKind, replay
 from ostiary.recording.sessions import (
+    MAX_ACTIONS,
     ActionDetail,
     SessionDetail,
     SessionFilter,
@@ -25,6 +26,7 @@ from ostiary.recording.sessions import (
 from ostiary.recording.verify import Finding, FindingKind, Heads, State, Verdict, verify, verify_all
 
 __all__ = [
+    "MAX_ACTIONS",
     "ActionDetail",
     "AuditLog",
     "Change",

@@ -37,7 +37,13 @@ class ApprovalOut(BaseModel):
 
     code: str = Field(examples=["7K2PQ4MD"])
     state: Literal["pending", "approved", "denied", "expired", "withdrawn", "consumed"]
+    revision: int = Field(description="Grows with every vote.")
     session_id: str
+    action_id: int
+    principal_kind: str = Field(examples=["workload"])
+    issuer: str = Field(examples=["github"])
+    subject: str = Field(examples=["repo:acme/shop"])
+    groups: list[str] = Field(description="Of the principal.")
     principal: str = Field(examples=["github:repo:acme/shop"])
     target: str = Field(examples=["orders"])
     text: str = Field(description="The command exactly as it would run.", examples=["DROP TABLE public.old"])
@@ -52,6 +58,9 @@ class ApprovalOut(BaseModel):
     votes: list[VoteOut]
     created: datetime | None
     expires: datetime | None
+    decided: datetime | None
+    digest: str = Field(description="Binds the request to statement, bind values, target and session.")
+    node: str = Field(description="Of the gateway that holds the connection.", examples=["node-1"])
     note: str
 
     @classmethod
@@ -61,7 +70,13 @@ class ApprovalOut(BaseModel):
         return cls(
             code=asked.code,
             state=approval.state.value,
+            revision=approval.revision,
             session_id=asked.session_id,
+            action_id=asked.action_id,
+            principal_kind=asked.principal_kind,
+            issuer=asked.issuer,
+            subject=asked.subject,
+            groups=list(asked.principal_groups),
             principal=asked.principal,
             target=asked.target,
             text=asked.text,
@@ -85,5 +100,8 @@ class ApprovalOut(BaseModel):
             ],
             created=moment_of(asked.created_at),
             expires=moment_of(asked.expires_at),
+            decided=moment_of(approval.decided_at),
+            digest=asked.digest,
+            node=asked.node,
             note=approval.note,
         )

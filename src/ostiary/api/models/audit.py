@@ -11,19 +11,35 @@ from ostiary.control.verification import Verification
 from ostiary.recording import Verdict
 
 
+class FoundOut(BaseModel):
+    """One thing that is wrong with a file."""
+
+    kind: str = Field(examples=["changed"])
+    message: str = Field(examples=["record 7 was changed"])
+    seq: int | None = Field(description="The record it is about, counted from 0.")
+
+
 class FileOut(BaseModel):
     """A file that is not as it was written."""
 
     file: str
+    name: str = Field(description="Session id, or name of the log.")
     type: Literal["recording", "heads", "audit"]
     state: str = Field(examples=["tampered"])
     findings: list[str] = Field(examples=[["record 7 was changed"]])
+    details: list[FoundOut] = Field(description="The same, in parts.")
+    records: int = Field(description="Whole lines found.")
+    key: str = Field(description="Fingerprint that its header names.")
 
     @classmethod
     def of(cls, verdict: Verdict) -> "FileOut":
         """Without the directory it stands in."""
         return cls(
             file=verdict.path.name,
+            name=verdict.name,
+            details=[FoundOut.model_validate(finding, from_attributes=True) for finding in verdict.findings],
+            records=verdict.records,
+            key=verdict.key,
             type=verdict.type.value,
             state=verdict.state.value,
             findings=[finding.message for finding in verdict.findings],

@@ -145,6 +145,7 @@ class FindingOut(BaseModel):
     verdict: str = Field(examples=["deny"])
     permits: list[RuleOut]
     forbids: list[RuleOut]
+    estimates: list[RuleOut] = Field(description="Those that fit and look at the target's estimate of rows.")
     sentence: str
 
 
@@ -175,6 +176,7 @@ class AnswerOut(BaseModel):
                     verdict=found.verdict.value,
                     permits=[RuleOut.of(rule) for rule in found.permits],
                     forbids=[RuleOut.of(rule) for rule in found.forbids],
+                    estimates=[RuleOut.of(rule) for rule in found.estimates],
                     sentence=found.sentence,
                 )
                 for found in explanation.findings

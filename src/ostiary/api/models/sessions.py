@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from ostiary.api.models.base import Given, Reason, moment_of
 from ostiary.control.sessions import Ended, SessionView
-from ostiary.recording import Moment, SessionDetail, SessionSummary
+from ostiary.recording import ActionDetail, Moment, SessionDetail, SessionSummary
 
 
 class SessionOut(BaseModel):
@@ -25,6 +25,10 @@ class SessionOut(BaseModel):
     actions: int | None = Field(description="Commands let through; null: not known.")
     refused: int | None
     reason: str = Field(description="Why it ended.")
+    file: str = Field(
+        description="Its recording, in the directory of recordings.",
+        examples=["2026/01/31/235959-5f2c0a1b9d3e4f60.rec"],
+    )
 
     @classmethod
     def of(cls, view: SessionView) -> "SessionOut":
@@ -43,6 +47,10 @@ class LeaseOut(BaseModel):
 class SessionDetailOut(SessionOut):
     """A session without its commands: those are in its replay."""
 
+    principal_kind: str = Field(examples=["workload"])
+    issuer: str = Field(description="Its name in the configuration.", examples=["github"])
+    subject: str = Field(examples=["repo:acme/shop:ref:refs/heads/main"])
+    proof_id: str = Field(description="A name for the token, which is no secret.")
     groups: list[str]
     claims: dict[str, str]
     rules: list[str] = Field(description="Those that admitted it.")
@@ -57,6 +65,10 @@ class SessionDetailOut(SessionOut):
         return cls(
             **_summary(detail.summary),
             live=live,
+            principal_kind=started.principal_kind if started is not None else "",
+            issuer=started.issuer if started is not None else "",
+            subject=started.subject if started is not None else "",
+            proof_id=started.proof_id if started is not None else "",
             groups=list(started.groups) if started is not None else [],
             claims=dict(started.claims) if started is not None else {},
             rules=list(started.rules) if started is not None else [],
@@ -79,7 +91,65 @@ def _summary(summary: SessionSummary) -> dict[str, Any]:
         "actions": summary.actions,
         "refused": summary.refused,
         "reason": summary.reason,
+        "file": "/".join(summary.path.parts[-4:]),
     }
+
+
+class CutOut(BaseModel):
+    """A text that was too long to be recorded whole."""
+
+    at: str = Field(examples=["text"])
+    bytes: int
+    sha256: str
+
+
+class CommandOut(BaseModel):
+    """One command: what it was, what was ruled, how it ended."""
+
+    action_id: int
+    time: datetime | None = Field(description="Of its ruling.")
+    text: str = Field(examples=["SELECT 1"])
+    summary: str
+    verdict: str = Field(description="Of policy; for a refused one, the kind of refusal.", examples=["allow"])
+    rules: list[str]
+    parameters: list[str | None] = Field(description="Bind values, masked where classified.")
+    cuts: list[CutOut]
+    approval_id: str
+    approved_by: list[str]
+    status: str = Field(description='"": it runs, or its end was not recorded.', examples=["ok"])
+    outcome: str = Field(description="Completion tag, error code, or the sentence of a refusal.")
+    rows: int
+    bytes: int
+    masked: dict[str, str] = Field(description="Columns in which something was masked, and by what.")
+
+    @classmethod
+    def of(cls, action: ActionDetail) -> "CommandOut":
+        """From the recording's."""
+        return cls(
+            action_id=action.action_id,
+            time=moment_of(action.time),
+            text=action.text,
+            summary=action.summary,
+            verdict=action.verdict,
+            rules=list(action.rules),
+            parameters=list(action.parameters),
+            cuts=[CutOut.model_validate(cut, from_attributes=True) for cut in action.cuts],
+            approval_id=action.approval_id,
+            approved_by=list(action.approved_by),
+            status=action.status,
+            outcome=action.outcome,
+            rows=action.rows,
+            bytes=action.bytes,
+            masked=dict(action.masked),
+        )
+
+
+class CommandsOut(BaseModel):
+    """A page of commands."""
+
+    items: list[CommandOut]
+    next: str | None
+    more: int = Field(description="Commands beyond the first 1,000: those are in its replay.")
 
 
 class MomentOut(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
 from ostiary.api.idempotency import OnceDep
-from ostiary.api.models.sessions import EndedOut, Kill, MomentOut, SessionDetailOut, SessionOut
+from ostiary.api.models.sessions import CommandOut, CommandsOut, EndedOut, Kill, MomentOut, SessionDetailOut, SessionOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
 from ostiary.control.sessions import SessionFilter, SessionState
@@ -46,14 +46,23 @@ async def show_session(session_id: Id, caller: CallerDep, control: Control) -> S
     return SessionDetailOut.detail(*await control.sessions.show(caller, session_id))
 
 
+@router.get("/sessions/{session_id}/commands", responses=responses(404))
+async def list_commands(
+    session_id: Id, caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50
+) -> CommandsOut:
+    """Its first 1,000 commands, each with its ruling and its end; takes `audit` on its target."""
+    after = _counted(paging.begin(cursor, "commands", session_id))
+    found, more = await control.sessions.commands(caller, session_id, after, limit)
+    shown = paging.page(found, [CommandOut.of(each) for each in found.items], "commands", session_id)
+    return CommandsOut(items=shown.items, next=shown.next, more=more)
+
+
 @router.get("/sessions/{session_id}/replay", responses=responses(404))
 async def replay_session(
     session_id: Id, caller: CallerDep, control: Control, cursor: Cursor = "", limit: Limit = 50
 ) -> PageOut[MomentOut]:
     """What happened, in order, as its client saw it; takes `audit` on its target."""
-    after = paging.begin(cursor, "replay", session_id)
-    if not (after.isascii() and after.isdecimal()) and after:
-        raise Unfit(422, "cursor", "the cursor is not one of this list with these filters", "begin without cursor")
+    after = _counted(paging.begin(cursor, "replay", session_id))
     found = await control.sessions.replay(caller, session_id, after, limit)
     return paging.page(found, [MomentOut.of(each) for each in found.items], "replay", session_id)
 
@@ -69,6 +78,13 @@ async def kill_session(session_id: Id, asked: Kill, caller: CallerDep, control: 
             raise Unfit(422, "invalid", str(error)) from None
 
     return await once(EndedOut, end)
+
+
+def _counted(after: str) -> str:
+    """A position that is a number. Raises Unfit: 422."""
+    if after and not (after.isascii() and after.isdecimal() and len(after) <= 15):
+        raise Unfit(422, "cursor", "the cursor is not one of this list with these filters", "begin without cursor")
+    return after
 
 
 def _seconds(at: datetime | None) -> float | None:

@@ -1,0 +1,146 @@
+"""The command line as a client of a running gateway's API: the same views as from the gateway's files."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from ostiary.core import Secret
+from tests.real.servers import PostgresServer
+from tests.real.serving import Served, running, until
+
+DATABASE = "cliapi"
+#: What the API does not tell, or tells in another way: where the gateway's files are, and who holds a connection.
+ELSEWHERE = {"path", "file", "owner", "heartbeat_at"}
+
+
+@pytest.fixture(scope="module")
+def served(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A gateway that has seen a session: a statement, a refusal."""
+    with running(postgres15, tmp_path_factory.mktemp("cliapi") / "home", DATABASE) as served:
+        with served.connect() as connection:
+            connection.execute("SELECT email FROM people WHERE id = %s", (1,))
+            with pytest.raises(psycopg.Error):
+                connection.execute("DELETE FROM people")
+        served.newest()
+        yield served
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.fixture
+def ops(served: Served) -> Secret:
+    """Somebody who may view, audit and administer."""
+    return served.token("olga", "ops")
+
+
+def asked(served: Served, token: Secret | None, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """A command in a directory without a configuration, with an API and a token in its environment."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("OSTIARY_")},
+        "OSTIARY_API": f"https://127.0.0.1:{served.api_port}",
+        "OSTIARY_CA": str(served.home / "gateway.crt"),
+        **({} if token is None else {"OSTIARY_TOKEN": token.reveal_text()}),
+    }
+    command = [sys.executable, "-m", "ostiary", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=60, cwd=served.home / "policies"
+    )
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done
+
+
+def common(found: Any) -> Any:
+    """Without what only one of the two ways has; moments in time to the microsecond."""
+    match found:
+        case dict():
+            return {name: common(value) for name, value in found.items() if name not in ELSEWHERE}
+        case list():
+            return [common(each) for each in found]
+        case float():
+            return round(found, 5)
+        case _:
+            return found
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("targets", "list"),
+        ("targets", "show", "shop"),
+        ("sessions", "list"),
+        ("sessions", "list", "--refused", "--target", "shop"),
+        ("sessions", "show", "SESSION"),
+        ("sessions", "replay", "SESSION"),
+        ("policy", "explain", "--target", "shop", "--principal", "ci:x", "--group", "app", "--sql", "SELECT 1"),
+    ],
+)
+def test_both_ways_say_the_same(served: Served, ops: Secret, command: tuple[str, ...]) -> None:
+    """JSON member by member, and the very same table."""
+    session = served.newest()["session_id"]
+    command = tuple(session if word == "SESSION" else word for word in command)
+    here, there = served.json(*command), json.loads(asked(served, ops, *command, "-o", "json").stdout)
+    assert common(there) == common(here)
+    if command[0] != "policy":
+        assert asked(served, ops, *command).stdout == served.cli(*command).stdout
+
+
+def test_verify(served: Served, ops: Secret) -> None:
+    """Whole, and by whose key."""
+    assert asked(served, ops, "audit", "verify").stdout.endswith("; believed: the gateway's own key\n")
+    refused = asked(served, ops, "audit", "verify", "--key", "x", code=2)
+    assert refused.stderr.startswith("error: a gateway believes its own key\n")
+
+
+def test_approvals(served: Served) -> None:
+    """Listed, shown and decided by a member, who needs no file of the gateway."""
+    dana = served.token("dana", "dba")
+    connection = served.connect()
+    thread = threading.Thread(target=lambda: connection.execute("CREATE TABLE made (id int)"), daemon=True)
+    thread.start()
+    code = served.pending()
+    here = served.json("approvals", "show", code)
+    there = json.loads(asked(served, dana, "approvals", "show", code, "-o", "json").stdout)
+    assert common(there) == common(here)
+    assert common(json.loads(asked(served, dana, "approvals", "list", "-o", "json").stdout)) == [common(here)]
+    assert asked(served, served.token("eve", "ops"), "approvals", "approve", code, code=3).stderr.startswith("error: ")
+    assert asked(served, dana, "approvals", "approve", code).stdout == f"request {code}: approved\n"
+    thread.join(20)
+    assert not thread.is_alive()
+    again = asked(served, dana, "approvals", "deny", code, code=3)
+    assert "was approved by ci:dana" in again.stderr
+    connection.close()
+    until(lambda: served.roles() == [], "the role is gone")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "sentence"),
+    [
+        (("targets", "show", "nix"), 4, 'no target "nix" is declared'),
+        (("sessions", "show", "ffff"), 4, "no recording of a session ffff"),
+        (("sessions", "show", "../targets"), 4, "there is no such resource"),
+        (("sessions", "show", ".."), 1, '".." is no name'),
+        (("approvals", "show", "0000"), 4, ""),
+        (("policy", "explain", "--target", "nix", "--principal", "a:b", "--sql", "SELECT 1"), 4, "no target"),
+        (("policy", "explain", "--target", "shop", "--principal", "ab", "--sql", "SELECT 1"), 2, "no schema"),
+    ],
+)
+def test_errors(served: Served, ops: Secret, command: tuple[str, ...], code: int, sentence: str) -> None:
+    """The gateway's sentence, and the documented exit code."""
+    done = asked(served, ops, *command, code=code)
+    assert done.stdout == ""
+    if sentence != "no schema":
+        assert sentence in done.stderr
+
+
+def test_who_may_not(served: Served) -> None:
+    """A token that is not believed, one that may nothing, none at all."""
+    assert asked(served, Secret("canary"), "targets", "list", code=3).stderr.startswith("error: token refused")
+    assert "canary" not in asked(served, Secret("canary"), "targets", "list", code=3).stderr
+    assert json.loads(asked(served, served.token(), "targets", "list", "-o", "json").stdout) == []
+    assert "no token to do it with" in asked(served, None, "targets", "list", code=2).stderr
