@@ -19,6 +19,7 @@ def nothing_ambient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "GITHUB_ACTIONS", "SPIFFE_ENDPOINT_SOCKET", "OSTIARY_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def test_the_token_and_nothing_else_goes_to_a_pipe(desk: Desk) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -14,29 +15,19 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
-from ostiary.client import child, settings
+from ostiary.cli.told import WHERE, WHICH, telling
+from ostiary.client import child
 from ostiary.client.fresh import FreshToken
 from ostiary.client.gateway import Gateway, Unreachable
 from ostiary.client.listening import on_port, on_socket
 from ostiary.client.local import LocalTarget
+from ostiary.client.saved import NoLogin, SavedLogins, directory_of
 from ostiary.client.settings import Told
-from ostiary.client.sources import Kind, NoIdentity, Surroundings, find
+from ostiary.client.sources import NoIdentity, Surroundings, find
 from ostiary.core import Secret
 
 T = TypeVar("T")
 
-Audience = Annotated[str | None, typer.Option(envvar="OSTIARY_AUDIENCE", help="Whom the token is for (ostiary).")]
-Issuer = Annotated[str | None, typer.Option(envvar="OSTIARY_ISSUER", help="Only a token of this issuer (`iss`).")]
-Source = Annotated[Kind | None, typer.Option(envvar="OSTIARY_TOKEN_SOURCE", help="Ask only this source.")]
-TokenFile = Annotated[str | None, typer.Option(help="Read the token from this file, and only from there.")]
-Variable = Annotated[str | None, typer.Option(help="Read the token from this variable, and only from there.")]
-GatewayOption = Annotated[str | None, typer.Option("--gateway", envvar="OSTIARY_GATEWAY", help="HOST:PORT.")]
-Ca = Annotated[
-    str | None, typer.Option(envvar="OSTIARY_CA", help="PEM file of the authorities that may sign its certificate.")
-]
-ServerName = Annotated[
-    str | None, typer.Option(envvar="OSTIARY_SERVER_NAME", help="The name on its certificate, if not HOST.")
-]
 Target = Annotated[str, typer.Argument(help="The target, perhaps with a database: orders, orders/archive.")]
 
 
@@ -45,17 +36,13 @@ def build() -> typer.Typer:
     app = typer.Typer()
 
     @app.command()
+    @telling(WHICH)
     def token(
-        audience: Audience = None,
-        issuer: Issuer = None,
-        source: Source = None,
-        token_file: TokenFile = None,
-        variable: Variable = None,
+        told: Told,
         show: Annotated[bool, typer.Option("--show", help="Print it on a terminal, too.")] = False,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Print the token of the identity that this program runs with."""
-        told = _told(audience=audience, issuer=issuer, source=source, token_file=token_file, variable=variable)
         if sys.stdout.isatty():
             if not show:
                 fail(
@@ -73,61 +60,29 @@ def build() -> typer.Typer:
             typer.echo(found.secret.reveal_text())
 
     @app.command()
+    @telling(WHERE)
     def connect(
         target: Target,
+        told: Told,
         port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on 127.0.0.1; 0 is any port.")] = None,
         directory: Annotated[
             Path | None, typer.Option("--socket", help="Directory of the Unix socket (a new, private one).")
         ] = None,
-        gateway: GatewayOption = None,
-        ca: Ca = None,
-        server_name: ServerName = None,
-        audience: Audience = None,
-        issuer: Issuer = None,
-        source: Source = None,
-        token_file: TokenFile = None,
-        variable: Variable = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Open a local way to a target, with a fresh token for each connection, until told to stop."""
         if port is not None and directory is not None:
             fail("it listens on a port or on a socket", "leave out --port or --socket", Exit.USAGE)
-        told = _told(
-            gateway=gateway,
-            ca=ca,
-            server_name=server_name,
-            audience=audience,
-            issuer=issuer,
-            source=source,
-            token_file=token_file,
-            variable=variable,
-        )
         _run(_connect(told, target, port, directory, output))
 
     @app.command("exec")
+    @telling(WHERE)
     def execute(
         target: Target,
+        told: Told,
         command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARG]…", help="What to run.")],
-        gateway: GatewayOption = None,
-        ca: Ca = None,
-        server_name: ServerName = None,
-        audience: Audience = None,
-        issuer: Issuer = None,
-        source: Source = None,
-        token_file: TokenFile = None,
-        variable: Variable = None,
     ) -> None:
         """Run a command with a way to a target in its environment (DATABASE_URL, PGHOST, …), and end as it ends."""
-        told = _told(
-            gateway=gateway,
-            ca=ca,
-            server_name=server_name,
-            audience=audience,
-            issuer=issuer,
-            source=source,
-            token_file=token_file,
-            variable=variable,
-        )
         raise typer.Exit(_run(_execute(told, target, command)))
 
     return app
@@ -166,9 +121,13 @@ async def _execute(told: Told, target: str, command: list[str]) -> int:
 
 async def _local(told: Told, target: str, password: Secret | None = None) -> LocalTarget:
     """A way to the target, tried as far as it can be without logging in. Raises what `_run` tells."""
-    gateway = Gateway(told.address())
+    if not told.gateway:
+        told = told.beside(SavedLogins(directory_of(os.environ)).current())
+    address = told.address()
+    gateway = Gateway(address)
     here = Surroundings(os.environ, time.time)
-    fresh = FreshToken(lambda: find(told.wanted(), here), time.time)
+    wanted = replace(told.wanted(), gateway=str(address))
+    fresh = FreshToken(lambda: find(wanted, here), time.time)
     await fresh.get()
     _, writer = await gateway.dial()
     writer.transport.abort()
@@ -183,19 +142,14 @@ def _run(work: Coroutine[object, object, T]) -> T:
         fail(str(error), code=error.code)
     except NoIdentity as error:
         _no_identity(error)
+    except NoLogin as error:
+        fail(str(error), error.hint, Exit.REFUSED)
     except Unreachable as error:
         fail(str(error), "look at --gateway, --ca and --server-name; `docs/clients.md` has their variables")
     except ValueError as error:
         fail(str(error), code=Exit.USAGE)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
-
-
-def _told(**options: object) -> Told:
-    try:
-        return Told(**options).over(settings.load(os.environ))  # type: ignore[arg-type]
-    except ValueError as error:
-        fail(str(error), code=Exit.USAGE)
 
 
 def _no_identity(error: NoIdentity) -> NoReturn:

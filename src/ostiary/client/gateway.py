@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from typing import Final
 
+from ostiary.client.requests import trusting
 from ostiary.client.settings import Address
 from ostiary.core import Secret
 from ostiary.protocols.postgres.framing import message
@@ -41,11 +42,7 @@ class Gateway:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        try:
-            self._tls = ssl.create_default_context(cafile=address.ca)
-        except (OSError, ssl.SSLError) as error:
-            why = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "no PEM certificates"
-            raise ValueError(f"the gateway's authority {address.ca}: {why}") from None
+        self._tls = trusting(address.ca)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         # Direct TLS (PostgreSQL 17): nothing is said in the clear, and there is a round trip less.
         self._tls.set_alpn_protocols(["postgresql"])

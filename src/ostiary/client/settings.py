@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 import yaml
 
-from ostiary.client.sources import Kind, Wanted
+from ostiary.client.saved import Login
+from ostiary.client.sources import DEFAULT_AUDIENCE, Kind, Wanted
 
-DEFAULT_AUDIENCE: Final = "ostiary"
 _PORT: Final = 5432
 _MAX_FILE: Final = 64 * 1024
 _WHENCE: Final = {"source": None, "token_file": None, "variable": None}
@@ -42,10 +42,16 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             self.audience or DEFAULT_AUDIENCE, self.issuer, source, self.token_file, self.variable or "OSTIARY_TOKEN"
         )
 
+    def beside(self, login: Login | None) -> "Told":
+        """At the gateway of this login, with the authority that the login knows unless another is named."""
+        if login is None:
+            return self
+        return msgspec.structs.replace(self, gateway=login.gateway, ca=self.ca or login.ca)
+
     def address(self) -> "Address":
         """The gateway. Raises ValueError with a sentence."""
         if not self.gateway:
-            raise ValueError("no gateway is named: give --gateway HOST:PORT, or set OSTIARY_GATEWAY")
+            raise ValueError("no gateway is named: give --gateway HOST:PORT, set OSTIARY_GATEWAY, or log in")
         host, colon, port = self.gateway.rpartition(":")
         if not colon or self.gateway.endswith("]"):
             host, port = self.gateway, str(_PORT)
@@ -74,6 +80,9 @@ class Address:
     port: int
     name: str
     ca: str | None
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def file_of(environment: Mapping[str, str]) -> Path:

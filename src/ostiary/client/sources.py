@@ -8,16 +8,18 @@ import asyncio
 import json
 import stat
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from ostiary.client import token as tokens
 from ostiary.client.requests import SECONDS, RequestFailed, get
+from ostiary.client.saved import NoLogin, SavedLogins, directory_of
 from ostiary.client.token import Token, misfit
-from ostiary.core import Secret
+from ostiary.core import Secret, printable
 
+DEFAULT_AUDIENCE: Final = "ostiary"
 #: Where docs/clients.md has a projected token mounted; then where Kubernetes mounts that of its API server, which only
 #: serves where the cluster's own audience is the one that is asked for.
 KUBERNETES_FILES: Final = (
@@ -49,6 +51,7 @@ class Kind(StrEnum):
     GOOGLE = "google"
     AZURE = "azure"
     AWS = "aws"
+    LOGIN = "login"
 
 
 class Absent(Exception):  # noqa: N818 - a state
@@ -56,7 +59,11 @@ class Absent(Exception):  # noqa: N818 - a state
 
 
 class Unusable(Exception):  # noqa: N818 - a state
-    """This source is here, and has no token for us; the text says why, as a clause."""
+    """This source is here, and has no token for us; the text says why, as a clause, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "mend that, or name another source with --source") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class NoIdentity(Exception):  # noqa: N818 - a state
@@ -78,6 +85,7 @@ class Wanted:
         source: the only source to ask; None asks all.
         file: of the source `file`.
         variable: of the source `env`.
+        gateway: `HOST:PORT` that it will be sent to; None: it is only asked for.
     """
 
     audience: str
@@ -85,6 +93,7 @@ class Wanted:
     source: Kind | None = None
     file: str | None = None
     variable: str = "OSTIARY_TOKEN"
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,9 @@ async def find(wanted: Wanted, here: Surroundings) -> Token:
     for kind in Kind if wanted.source is None else (wanted.source,):
         try:
             found = await _SOURCES[kind](wanted, here)
-            why = misfit(found, wanted.issuer, wanted.audience, here.clock())
+            # A login's token is for the gateway that gave it, and goes to no other.
+            audience = None if kind is Kind.LOGIN else wanted.audience
+            why = misfit(found, wanted.issuer, audience, here.clock())
             if why is None:
                 return found
             # Another issuer's is none of ours: the search goes on. The right one's, of no use, ends it.
@@ -134,12 +145,11 @@ async def find(wanted: Wanted, here: Surroundings) -> Token:
         except Absent as why_not:
             looked.append(f"{kind}: {why_not}")
         except Unusable as problem:
-            raise NoIdentity(
-                f"{kind}: {problem}", "mend that, or name another source with --source", tuple(looked)
-            ) from None
+            raise NoIdentity(f"{kind}: {problem}", problem.hint, tuple(looked)) from None
     raise NoIdentity(
         "no ambient identity was found",
-        "run it where there is one, or put a token into OSTIARY_TOKEN or a file that OSTIARY_TOKEN_FILE names",
+        "log in with `ostiary login URL`, run it where there is one, or put a token into OSTIARY_TOKEN or a file that "
+        "OSTIARY_TOKEN_FILE names",
         tuple(looked),
     )
 
@@ -271,6 +281,23 @@ async def _aws(wanted: Wanted, here: Surroundings) -> Token:
     return Token(proof, "AWS", None, (wanted.audience,), here.clock() + _AWS_SECONDS)
 
 
+async def _login(wanted: Wanted, here: Surroundings) -> Token:
+    """What `ostiary login` left: the current login, or the one at the gateway that the token is sent to."""
+    logins = SavedLogins(directory_of(here.environment), here.clock)
+    try:
+        saved = logins.current() if wanted.gateway is None else logins.behind(wanted.gateway)
+        if saved is None:
+            where = f" at the gateway {wanted.gateway}" if wanted.gateway and logins.current() else ""
+            raise Absent(f"nobody is logged in{where}")
+        if wanted.audience not in (DEFAULT_AUDIENCE, saved.server.issuer):
+            raise Absent(f'the login at {saved.api} is for that gateway, not for "{printable(wanted.audience[:200])}"')
+        login = await asyncio.to_thread(logins.use, saved.api)
+    except NoLogin as error:
+        raise Unusable(str(error), error.hint) from None
+    found = _token(login.access, f"the login at {login.api}")
+    return found if found.expires_at is not None else replace(found, expires_at=login.access_until)
+
+
 _SOURCES: Final[Mapping[Kind, _Source]] = {
     Kind.FILE: _file,
     Kind.ENV: _env,
@@ -281,6 +308,7 @@ _SOURCES: Final[Mapping[Kind, _Source]] = {
     Kind.GOOGLE: _google,
     Kind.AZURE: _azure,
     Kind.AWS: _aws,
+    Kind.LOGIN: _login,
 }
 
 
