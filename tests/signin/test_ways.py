@@ -19,10 +19,24 @@ def test_every_value_is_new_and_none_is_shown() -> None:
     assert "secret" not in repr(Redirect("https://idp.example/?state=secret"))
 
 
-def test_its_own_answer_is_taken() -> None:
-    """The state that was sent out comes back in time."""
-    pending = Pending.begun("acme", NOW)
-    check_pending(pending, "acme", pending.state, NOW + PENDING_SECONDS - 1)
+class Spent:
+    """A store of what was spent."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, float] = {}
+
+    async def __call__(self, token_id: str, until: float, now: float) -> bool:
+        del now
+        return self.ids.setdefault(token_id, until) is until
+
+
+async def test_its_own_answer_is_taken_once() -> None:
+    """The state that was sent out comes back in time; what is remembered of it is not the state."""
+    pending, spent = Pending.begun("acme", NOW), Spent()
+    await check_pending(pending, "acme", pending.state, NOW + PENDING_SECONDS - 1, spent)
+    with pytest.raises(Refused, match="answered before"):
+        await check_pending(pending, "acme", pending.state, NOW + 1, spent)
+    assert pending.state not in str(spent.ids)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +51,10 @@ def test_its_own_answer_is_taken() -> None:
         ("acme", ..., -1, "too long"),
     ],
 )
-def test_another_answer_is_refused(way: str, state: object, seconds: float, reason: str) -> None:
+async def test_another_answer_is_refused(way: str, state: object, seconds: float, reason: str) -> None:
     """Another state, another provider, or too late."""
     pending = Pending.begun("acme", NOW)
     given = pending.state if state is ... else state
     assert given is None or isinstance(given, str)
     with pytest.raises(Refused, match=reason):
-        check_pending(pending, way, given, NOW + seconds)
+        await check_pending(pending, way, given, NOW + seconds, Spent())

@@ -1,7 +1,9 @@
-"""`Fetch` over HTTP: bounded in size and time, follows no redirect."""
+"""`Fetch` over HTTP, and forms posted likewise: bounded in size and time, follows no redirect."""
 
 import asyncio
 import ssl
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import httpx2
 
@@ -9,7 +11,7 @@ from ostiary.identity.fetch import MAX_DOCUMENT_BYTES, PUBLIC, Access, FetchErro
 
 
 class HttpFetch:
-    """Fetches an issuer's documents.
+    """Fetches an issuer's documents, and posts to its endpoints.
 
     Args:
         ca_file: PEM file of the authorities that issuers' certificates are verified with, instead of the system's.
@@ -25,7 +27,24 @@ class HttpFetch:
 
     async def get(self, url: str, access: Access = PUBLIC) -> bytes:
         """The body of a 200 answer. Raises FetchError."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        return (await self._ask("GET", url, access, (httpx2.codes.OK,)))[1]
+
+    async def post(
+        self, url: str, form: Mapping[str, str], headers: Mapping[str, str], access: Access = PUBLIC
+    ) -> tuple[int, bytes]:
+        """Status (200, or one of an OAuth error: 400, 401) and body. Raises FetchError."""
+        return await self._ask("POST", url, access, (200, 400, 401), headers, form)
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        access: Access,
+        wanted: Collection[int],
+        more: Mapping[str, str] = MappingProxyType({}),
+        form: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **more}
         tls = self._tls
         try:
             if access.ca_file is not None:
@@ -41,8 +60,8 @@ class HttpFetch:
             verify=tls, timeout=self._timeout, follow_redirects=False, trust_env=url.startswith("https:")
         )
         try:
-            async with client, client.stream("GET", url, headers=headers) as response:
-                if response.status_code != httpx2.codes.OK:
+            async with client, client.stream(method, url, headers=headers, data=form) as response:
+                if response.status_code not in wanted:
                     raise FetchError(f"it answered with status {response.status_code}")
                 if "content-encoding" in response.headers:
                     raise FetchError("it answered in a compressed form that was not asked for")
@@ -51,7 +70,7 @@ class HttpFetch:
                     body += chunk
                     if len(body) > MAX_DOCUMENT_BYTES:
                         raise FetchError("its answer is too large")
-                return bytes(body)
+                return response.status_code, bytes(body)
         except httpx2.TimeoutException:
             raise FetchError("it did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -32,6 +32,7 @@ class Identities:
         sts: How STS is asked about proofs of AWS; over HTTPS unless told otherwise.
         clock: Unix seconds.
         allow_plaintext_loopback: Accept a token without TLS when the client is on a loopback address.
+        beside: Issuers whose tokens are not taken here, though names of groups are theirs too.
 
     Raises:
         OSError: A file of an issuer can't be read.
@@ -46,12 +47,14 @@ class Identities:
         *,
         allow_plaintext_loopback: bool = False,
         sts: Sts | None = None,
+        beside: Iterable[AnyIssuer] = (),
     ) -> None:
         issuers = tuple(issuers)
         if len({issuer.name for issuer in issuers}) != len(issuers):
             raise ValueError("two issuers have the same name")
         self._allow_plaintext_loopback = allow_plaintext_loopback
-        names = GroupNames(template for issuer in issuers for template in issuer.templates)
+        #: Names of the groups of all issuers.
+        self.names = names = GroupNames(template for issuer in (*issuers, *beside) for template in issuer.templates)
         self._oidc = OidcIdentity(
             (issuer for issuer in issuers if isinstance(issuer, OidcIssuer)),
             fetch,

@@ -8,9 +8,9 @@ JWT-SVID has no `iss`): they choose among what is configured, and among the keys
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from ostiary.core import Principal, Proof
+from ostiary.core import Principal, Proof, Secret
 from ostiary.identity.claims import is_safe_text, recorded_claims
 from ostiary.identity.compact import SVID_TYPE, UnverifiedToken, parse_compact, wrong_type
 from ostiary.identity.fetch import Fetch
@@ -69,7 +69,12 @@ class OidcIdentity:
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the token."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
-        raw = proof.token.reveal()
+        principal, _ = await self.verified(proof.token)
+        return principal
+
+    async def verified(self, secret: Secret) -> tuple[Principal, Mapping[str, object]]:
+        """A token that came where nobody else could read it: whose it is, and all its claims. Raises as `identify`."""
+        raw = secret.reveal()
         token = parse_compact(raw)
         issuer, keys = self._issuer(token)
         await self._verify_signature(token, issuer, keys)
@@ -87,7 +92,7 @@ class OidcIdentity:
         except UnfitClaim as error:
             raise refused(str(error), f'change the claim, or the group templates of issuer "{issuer.name}"') from None
         jti = claims.get("jti")
-        return Principal(
+        principal = Principal(
             kind=issuer.kind,
             issuer=issuer.name,
             subject=subject,
@@ -97,6 +102,7 @@ class OidcIdentity:
             proof_id=jti if is_safe_text(jti, 128) else f"sha256:{hashlib.sha256(raw).hexdigest()[:32]}",
             claims=recorded_claims(claims),
         )
+        return principal, claims
 
     def _issuer(self, token: UnverifiedToken) -> tuple[OidcIssuer, IssuerKeys]:
         """By `iss`; a JWT-SVID need not have one, or a known one, and belongs to its subject's trust domain."""

@@ -1,10 +1,11 @@
 """What every way of signing a person in through another identity provider has in common.
 
-The browser that began is the one that finishes: whoever keeps a `Pending` gives it back once, and only to the browser
-that it was made for. A way refuses an answer that does not name that very `Pending`, so nobody can be signed in with
-an answer that another person obtained (login CSRF), and no answer counts twice.
+The browser that began is the one that finishes: whoever keeps a `Pending` gives it back only to the browser that it was
+made for. A way refuses an answer that does not name that very `Pending`, so nobody can be signed in with an answer that
+another person obtained (login CSRF), and a second answer to it, so no answer counts twice.
 """
 
+import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -53,6 +54,14 @@ class Redirect:
     url: str = field(repr=False)
 
 
+class Spend(Protocol):
+    """`AccountRepository.spend`."""
+
+    async def __call__(self, token_id: str, until: float, now: float, /) -> bool:
+        """Of all who spend the same id, in whatever process, one gets True. It is forgotten after `until`."""
+        ...
+
+
 class Way(Protocol):
     """One identity provider that people sign in at."""
 
@@ -79,7 +88,7 @@ class Way(Protocol):
         """Who came back.
 
         Args:
-            pending: what `begin` was given, from this very browser, and given to no other `finish`.
+            pending: what `begin` was given, from this very browser.
             params: of the query or the form that the provider sent the browser back with, each name once.
 
         Raises:
@@ -88,12 +97,18 @@ class Way(Protocol):
         ...
 
 
-def check_pending(pending: Pending, way: str, state: str | None, now: float) -> None:
-    """The answer belongs to what this browser began, at this provider, not long ago. Raises Refused(IDENTITY)."""
+async def check_pending(pending: Pending, way: str, state: str | None, now: float, spend: Spend) -> None:
+    """The answer belongs to what this browser began, at this provider, not long ago, and is the first one to it.
+
+    Whatever becomes of it, there is no second answer. Raises Refused(IDENTITY).
+    """
     if pending.way != way or state is None or not hmac.compare_digest(pending.state.encode(), state.encode()):
         raise refused("the answer does not belong to the sign-in that this browser began")
     if not 0 <= now - pending.created < PENDING_SECONDS:
         raise refused("it took too long")
+    digest = hashlib.sha256(pending.state.encode()).hexdigest()
+    if not await spend(f"signin:{digest}", pending.created + PENDING_SECONDS, now):
+        raise refused("it was answered before")
 
 
 def refused(reason: str, hint: str = AGAIN) -> Refused:

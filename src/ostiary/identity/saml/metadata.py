@@ -13,6 +13,7 @@ from ostiary.identity.saml.document import DS, Element, safe_parser
 from ostiary.identity.saml.times import time_of
 
 _MD: Final = "{urn:oasis:names:tc:SAML:2.0:metadata}"
+_REDIRECT: Final = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 _MAX_BYTES: Final = 1024 * 1024
 _SMALLEST_RSA: Final = 2048
 
@@ -24,6 +25,8 @@ class Metadata:
     certificates: tuple[x509.Certificate, ...]
     #: Unix seconds; None when it does not end.
     valid_until: float | None
+    #: Where an AuthnRequest is sent by the HTTP-Redirect binding; None when there is no such place.
+    sign_on: str | None
 
 
 def read_metadata(path: Path, entity_id: str) -> Metadata:
@@ -53,7 +56,13 @@ def read_metadata(path: Path, entity_id: str) -> Metadata:
     if not certificates:
         raise ValueError(f"{path} holds no signing certificate of an IDPSSODescriptor")
     ends = [time_of(found[0].get("validUntil")), time_of(root.get("validUntil"))]
-    return Metadata(tuple(certificates), min((end for end in ends if end is not None), default=None))
+    places = [
+        each.get("Location")
+        for each in found[0].iterfind(f"{_MD}IDPSSODescriptor/{_MD}SingleSignOnService")
+        if each.get("Binding") == _REDIRECT
+    ]
+    end = min((end for end in ends if end is not None), default=None)
+    return Metadata(tuple(certificates), end, next(iter(places), None))
 
 
 def _certificate(element: Element, path: Path) -> x509.Certificate:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from ostiary.gate.ports import Refused
 from ostiary.identity.claims import is_safe_text
 from ostiary.identity.rules import MAX_SUBJECT
 from ostiary.identity.saml.document import SAML, SAMLP, Element
@@ -13,6 +14,7 @@ from ostiary.identity.saml.times import time_of
 _BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 _SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
 _ENTITY: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
+_TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 _NIL: Final = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _KNOWN: Final = frozenset(f"{SAML}{name}" for name in ("AudienceRestriction", "OneTimeUse", "ProxyRestriction"))
 
@@ -46,14 +48,44 @@ def check_response(issuer: SamlIssuer, response: Element) -> None:
         raise refused("the response around it was sent to another recipient")
 
 
-def check_window(issuer: SamlIssuer, assertion: Element, source: str, now: float) -> Window:
+def check_answer(issuer: SamlIssuer, response: Element, assertion: Element, request_id: str, *, signed: bool) -> None:
+    """A Response that a browser brought answers this request (SAML profiles §4.1.4.2). Raises Refused.
+
+    Args:
+        issuer: of both.
+        response: around the assertion; where it is not signed it can only refuse.
+        assertion: verified.
+        request_id: what it must answer; the bearer confirmation, which is signed, is compared with it too.
+        signed: the response is.
+    """
+    if response.tag != f"{SAMLP}Response":
+        raise refused("it is no Response", "send the Response of the identity provider, not the assertion in it")
+    check_response(issuer, response)
+    if signed and response.get("Destination") is None:
+        raise refused("the response is signed and names no destination")
+    if response.get("InResponseTo") != request_id:
+        raise _unasked()
+    if assertion.find(f"{SAML}AuthnStatement") is None:
+        raise refused("it does not say that anybody signed in (AuthnStatement)")
+    name = assertion.find(f"{SAML}Subject/{SAML}NameID")
+    if name is not None and name.get("Format") == _TRANSIENT:
+        raise refused(
+            "its subject is a transient name, another one each time",
+            "have the identity provider send a persistent NameID or an e-mail address",
+        )
+
+
+def check_window(
+    issuer: SamlIssuer, assertion: Element, source: str | None, now: float, request_id: str | None = None
+) -> Window:
     """Version, audience, times and bearer confirmation. Raises Refused.
 
     Args:
         issuer: whose assertion it is.
         assertion: verified.
-        source: the client's address, "ip:port".
+        source: the client's address, "ip:port"; None where it does not tell who the bearer is.
         now: Unix seconds.
+        request_id: the request that the confirmation must answer.
     """
     if assertion.get("Version") != "2.0":
         raise refused("it is not of SAML 2.0")
@@ -69,7 +101,7 @@ def check_window(issuer: SamlIssuer, assertion: Element, source: str, now: float
     _check_begun(issuer, conditions[0], now)
     ends = [
         _time(conditions[0], "NotOnOrAfter"),
-        _confirmed(issuer, assertion, source, now),
+        _confirmed(issuer, assertion, source, now, request_id),
         *(_time(each, "SessionNotOnOrAfter") for each in assertion.findall(f"{SAML}AuthnStatement")),
     ]
     expires = min(end for end in ends if end is not None)
@@ -111,9 +143,10 @@ def _check_audience(issuer: SamlIssuer, conditions: Element) -> None:
         )
 
 
-def _confirmed(issuer: SamlIssuer, assertion: Element, source: str, now: float) -> float:
+def _confirmed(issuer: SamlIssuer, assertion: Element, source: str | None, now: float, request_id: str | None) -> float:
     """End of the bearer confirmation that holds here."""
     why = refused("it is not confirmed for its bearer (SubjectConfirmation)")
+    client = None if source is None else source.rpartition(":")[0].strip("[]")
     for confirmation in assertion.findall(f"{SAML}Subject/{SAML}SubjectConfirmation"):
         data = confirmation.findall(f"{SAML}SubjectConfirmationData")
         if confirmation.get("Method") != _BEARER or len(data) != 1:
@@ -126,7 +159,9 @@ def _confirmed(issuer: SamlIssuer, assertion: Element, source: str, now: float) 
             )
         elif end is None:
             why = refused("its bearer confirmation does not end (NotOnOrAfter)")
-        elif data[0].get("Address", source.rpartition(":")[0].strip("[]")) != source.rpartition(":")[0].strip("[]"):
+        elif request_id is not None and data[0].get("InResponseTo") != request_id:
+            why = _unasked()
+        elif client is not None and data[0].get("Address", client) != client:
             why = refused(
                 "it was issued to a client at another address", "connect from where the assertion was obtained"
             )
@@ -136,6 +171,10 @@ def _confirmed(issuer: SamlIssuer, assertion: Element, source: str, now: float) 
             _check_begun(issuer, data[0], now)
             return end
     raise why
+
+
+def _unasked() -> Refused:
+    return refused("it does not answer the request of this sign-in (InResponseTo)", NEW_ASSERTION)
 
 
 def _check_begun(issuer: SamlIssuer, element: Element, now: float) -> None:

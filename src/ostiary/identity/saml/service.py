@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ostiary.core import Principal, Proof
+from ostiary.core import Principal, Proof, Secret
 from ostiary.identity.claims import is_safe_text, recorded_claims
 from ostiary.identity.groups import GroupNames, UnfitClaim
 from ostiary.identity.rules import check_bound
@@ -16,7 +16,7 @@ from ostiary.identity.saml.document import SAML, decode, parse
 from ostiary.identity.saml.issuer import SamlIssuer
 from ostiary.identity.saml.metadata import Metadata, read_metadata
 from ostiary.identity.saml.refuse import NEW_ASSERTION, refused
-from ostiary.identity.saml.rules import attributes_of, check_response, check_window, issuer_of, subject_of
+from ostiary.identity.saml.rules import attributes_of, check_answer, check_response, check_window, issuer_of, subject_of
 from ostiary.identity.saml.signature import signed_assertion
 
 MAX_USED: Final = 10_000
@@ -48,7 +48,18 @@ class SamlIdentity:
 
     def identify(self, proof: Proof) -> Principal:
         """Verify the password of the proof. Raises Refused(IDENTITY); its sentences hold nothing of the assertion."""
-        raw = proof.token.reveal()
+        return self._verified(proof.token.reveal(), proof.source, None)
+
+    def answered(self, response: Secret, request_id: str) -> Principal:
+        """Whom a Response in base64 names (SAML profiles §4.1.4). Raises as `identify`.
+
+        Args:
+            response: of the HTTP-POST binding.
+            request_id: `ID` of the AuthnRequest that it must answer.
+        """
+        return self._verified(response.reveal(), None, request_id)
+
+    def _verified(self, raw: bytes, source: str | None, request_id: str | None) -> Principal:
         root = parse(decode(raw))
         # Which issuer it claims: this chooses the certificates, and is checked again on what they signed.
         claimed = issuer_of(next(root.iter(f"{SAML}Assertion"), root))
@@ -65,7 +76,9 @@ class SamlIdentity:
             raise refused("its signature is another issuer's")
         if response is not None:
             check_response(issuer, response)
-        window = check_window(issuer, assertion, proof.source, now)
+        if request_id is not None:
+            check_answer(issuer, root, assertion, request_id, signed=response is not None)
+        window = check_window(issuer, assertion, source, now, request_id)
         subject = subject_of(assertion)
         # An attribute is what the provider itself says: there is no `email_verified` to wait for.
         attributes = {"email_verified": True, **attributes_of(assertion)}
