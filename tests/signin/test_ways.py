@@ -6,6 +6,7 @@ import pytest
 
 from ostiary.gate.ports import Refused
 from ostiary.signin.ways import PENDING_SECONDS, Pending, Redirect, check_pending
+from tests.signin.kit import Spent
 
 NOW = 1_800_000_000.0
 
@@ -17,17 +18,6 @@ def test_every_value_is_new_and_none_is_shown() -> None:
     assert len(set(values)) == 8
     assert all(len(value) >= 43 and value not in repr(one) for value in values)
     assert "secret" not in repr(Redirect("https://idp.example/?state=secret"))
-
-
-class Spent:
-    """A store of what was spent."""
-
-    def __init__(self) -> None:
-        self.ids: dict[str, float] = {}
-
-    async def __call__(self, token_id: str, until: float, now: float) -> bool:
-        del now
-        return self.ids.setdefault(token_id, until) is until
 
 
 async def test_its_own_answer_is_taken_once() -> None:
