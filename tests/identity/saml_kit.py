@@ -116,11 +116,11 @@ def attributes(values: Mapping[str, list[str]]) -> str:
 
 def response(*inner: Element | str, **parts: str) -> Element:
     """A Response around assertions."""
-    use = {"id": "_r1", "issuer": ENTITY, "status": "Success", "destination": ACS, **parts}
+    use = {"id": "_r1", "issuer": ENTITY, "status": "Success", "destination": ACS, "more": "", **parts}
     root = etree.fromstring(
         (
             '<samlp:Response xmlns:samlp="{samlp}" xmlns:saml="{saml}" ID="{id}" Version="2.0"'
-            ' Destination="{destination}"><saml:Issuer>{issuer}</saml:Issuer><samlp:Status>'
+            ' Destination="{destination}" {more}><saml:Issuer>{issuer}</saml:Issuer><samlp:Status>'
             '<samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:{status}"/></samlp:Status></samlp:Response>'
         )
         .format(samlp=NS["samlp"], saml=NS["saml"], **use)

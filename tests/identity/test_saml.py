@@ -31,6 +31,7 @@ from tests.identity.saml_kit import (
     sign,
     stamp,
 )
+from tests.identity.saml_wrapping import ATTACKS, xsw1, xsw4, xsw6, xsw8
 
 SAML = f"{{{NS['saml']}}}"
 DS = f"{{{NS['ds']}}}"
@@ -357,86 +358,7 @@ async def test_damage(world: SamlWorld) -> None:
 # ---------------------------------------------------------------- signature wrapping
 
 
-def _evil(name: str = "_evil") -> Element:
-    """What the attacker wants to be read."""
-    return etree.fromstring(assertion(id=name, name_id="eve"))
-
-
-def _parts(signed: Element) -> tuple[Element, Element]:
-    """The signed element without its signature, and the signature."""
-    bare = deepcopy(signed)
-    signature = bare.find(f"{DS}Signature")
-    assert signature is not None
-    bare.remove(signature)
-    return bare, signature
-
-
-def xsw1() -> Element:
-    """A forged Response holds the signature, and inside that the signed Response."""
-    bare, signature = _parts(sign(response(assertion())))
-    forged = response(_evil(), id="_evilr")
-    signature.append(bare)
-    forged.insert(1, signature)
-    return forged
-
-
-def xsw2() -> Element:
-    """The signed Response lies before the signature, both in a forged Response."""
-    bare, signature = _parts(sign(response(assertion())))
-    forged = response(_evil(), id="_evilr")
-    forged.insert(1, signature)
-    forged.insert(1, bare)
-    return forged
-
-
-def xsw3() -> Element:
-    """A forged Assertion before the signed one."""
-    return response(_evil(), sign(assertion()))
-
-
-def xsw4() -> Element:
-    """The signed Assertion inside a forged one."""
-    forged = _evil()
-    forged.append(sign(assertion()))
-    return response(forged)
-
-
-def xsw5() -> Element:
-    """The forged Assertion holds the signature; the signed one, bare, follows."""
-    bare, signature = _parts(sign(assertion()))
-    forged = _evil()
-    forged.insert(1, signature)
-    return response(forged, bare)
-
-
-def xsw6() -> Element:
-    """The forged Assertion holds the signature, which holds the signed one."""
-    bare, signature = _parts(sign(assertion()))
-    forged = _evil()
-    signature.append(bare)
-    forged.insert(1, signature)
-    return response(forged)
-
-
-def xsw7() -> Element:
-    """A forged Assertion, with the same id, in Extensions, whose content no schema looks at."""
-    document = response(sign(assertion()))
-    extensions = etree.SubElement(document, f"{{{NS['samlp']}}}Extensions")
-    extensions.append(_evil())
-    document.insert(1, extensions)
-    return document
-
-
-def xsw8() -> Element:
-    """The signed Assertion in an Object of the signature, which stands in a forged one."""
-    bare, signature = _parts(sign(assertion()))
-    forged = _evil()
-    etree.SubElement(signature, f"{DS}Object").append(bare)
-    forged.insert(1, signature)
-    return response(forged)
-
-
-@pytest.mark.parametrize("attack", [xsw1, xsw2, xsw3, xsw4, xsw5, xsw6, xsw7, xsw8], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.__name__)
 async def test_signature_wrapping(world: SamlWorld, attack) -> None:  # type: ignore[no-untyped-def]
     """The eight shapes of "On Breaking SAML" (2012). In each the signature by itself is good, and eve is there."""
     document = attack()
