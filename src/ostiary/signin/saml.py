@@ -90,7 +90,8 @@ class SamlWay:
         query = urlencode(
             {"SAMLRequest": b64encode(request).decode(), "RelayState": pending.state, "SigAlg": ALGORITHM}
         )
-        signature = urlencode({"Signature": b64encode(self._key.sign(query.encode())).decode()})
+        signed = await asyncio.to_thread(self._key.sign, query.encode())
+        signature = urlencode({"Signature": b64encode(signed).decode()})
         return Redirect(f"{self._sign_on}{'&' if '?' in self._sign_on else '?'}{query}&{signature}")
 
     def _request(self, pending: Pending) -> bytes:
