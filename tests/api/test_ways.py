@@ -14,7 +14,7 @@ from ostiary.api.routes import ways
 from ostiary.core import Principal, Refusal
 from ostiary.signin.saml_key import SamlKey
 from ostiary.signin.sealed import Seal
-from ostiary.signin.ways import PENDING_SECONDS, Pending
+from ostiary.signin.ways import PENDING_SECONDS, Pending, Ways
 from tests.identity.saml_kit import assertion, password, response, sign
 from tests.signin import kit, test_saml
 
@@ -41,12 +41,11 @@ class World:
     def __init__(self, tmp_path: Path, *, secure: bool = True) -> None:
         self.oidc = kit.World()
         self.saml = test_saml.World(tmp_path, SamlKey(tmp_path / "saml.pem"))
+        self.ways = Ways({"corp": self.oidc.way}, {"corp": self.saml.way})
         app = FastAPI()
         seal = Seal(bytes(32))
-        app.include_router(
-            ways.build([self.oidc.way], [self.saml.way], seal, Page(), lambda: self.oidc.now, secure=secure)
-        )
-        self.app = Guard(app, tls=secure, slow={}, forms=[f"{SAML}/acs"])
+        app.include_router(ways.build(lambda: self.ways, seal, Page(), lambda: self.oidc.now, secure=secure))
+        self.app = Guard(app, tls=secure, slow={}, forms=["/login/"])
         self.base = "https://gw.example" if secure else "http://127.0.0.1"
         self.seal = seal
 
@@ -194,6 +193,18 @@ async def test_a_provider_that_can_not_be_asked(world: World) -> None:
     async with world.browser() as browser:
         refused = await browser.get(OIDC)
         assert 'the provider "corp" can\'t be used' in refused.json()["refused"]
+
+
+async def test_no_such_provider(world: World) -> None:
+    """Also one that was there when somebody began."""
+    async with world.browser() as browser:
+        params = await world.out(browser)
+        world.ways = Ways()
+        for path in (OIDC, f"{OIDC}/callback", SAML, f"{SAML}/metadata"):
+            refused = await browser.get(path, params=params)
+            assert refused.json() == {"refused": "sign-in refused: there is no such identity provider here"}
+        refused = await browser.post(f"{SAML}/acs", content="a=b", headers=FORM)
+        assert refused.status_code == 403
 
 
 async def test_own_metadata(world: World) -> None:

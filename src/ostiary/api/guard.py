@@ -42,7 +42,7 @@ class Guard:
         app: what it guards.
         tls: the listener has a certificate.
         slow: path → seconds, where SECONDS is not enough.
-        forms: paths whose bodies are forms rather than JSON.
+        forms: paths whose bodies are forms rather than JSON; one that ends with "/" stands for all below it.
     """
 
     def __init__(self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float], forms: Collection[str] = ()) -> None:
@@ -50,6 +50,7 @@ class Guard:
         self._tls = tls
         self._slow = slow
         self._forms = frozenset(forms)
+        self._below = tuple(path for path in forms if path.endswith("/"))
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +79,8 @@ class Guard:
             return problem(406, "not-acceptable", f"the API speaks {_JSON}", "leave Accept out, or add it")
         length = headers.get("content-length")
         sent = "transfer-encoding" in headers or (length is not None and length != "0")
-        media = _FORM if exchange.scope["path"] in self._forms else _JSON
+        path = exchange.scope["path"]
+        media = _FORM if path in self._forms or path.startswith(self._below) else _JSON
         if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != media:
             return problem(415, "media-type", f"a body must be {media}", f"send Content-Type: {media}")
         if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY):

@@ -97,6 +97,28 @@ class Way(Protocol):
         ...
 
 
+class PostedWay(Way, Protocol):
+    """One whose answer is a form, and whose operator must be told of this gateway."""
+
+    def metadata(self) -> bytes:
+        """Of this gateway: a document for the provider's operator."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """All that are configured, by name."""
+
+    #: Answered by a redirect to `PATH/callback`.
+    redirected: Mapping[str, Way] = field(default_factory=dict)
+    #: Answered by a form to `PATH/acs`; described at `PATH/metadata`.
+    posted: Mapping[str, PostedWay] = field(default_factory=dict)
+
+    def all(self) -> list[Way]:
+        """As the login page shows them."""
+        return sorted([*self.redirected.values(), *self.posted.values()], key=lambda way: (way.title, way.name))
+
+
 async def check_pending(pending: Pending, way: str, state: str | None, now: float, spend: Spend) -> None:
     """The answer belongs to what this browser began, at this provider, not long ago, and is the first one to it.
 

@@ -4,8 +4,8 @@ What is pending lies sealed in a cookie of the browser that began. A SAML respon
 for which browsers send a cookie only when it says `SameSite=None`; the response must still name what is in it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
@@ -15,10 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from ostiary.core import Principal, Refusal
 from ostiary.gate.ports import Refused
 from ostiary.signin.sealed import Seal, is_own_path
-from ostiary.signin.ways import PENDING_SECONDS, Pending, Way, refused
-
-if TYPE_CHECKING:
-    from ostiary.signin.saml import SamlWay
+from ostiary.signin.ways import PENDING_SECONDS, Pending, Way, Ways, refused
 
 log = structlog.get_logger()
 _MAX_PARAMETERS: Final = 16
@@ -46,7 +43,9 @@ class _Trip:
         self._secure = secure
         self._cookie = "__Host-ostiary-signin" if secure else "ostiary-signin"
 
-    async def begin(self, request: Request, way: Way, site: Literal["lax", "none"]) -> Response:
+    async def begin(self, request: Request, way: Way | None, site: Literal["lax", "none"]) -> Response:
+        if way is None:
+            return self.unknown(request)
         then = request.query_params.get("then", "/")
         pending = Pending.begun(way.name, self._clock())
         try:
@@ -60,7 +59,9 @@ class _Trip:
         response.set_cookie(self._cookie, sealed, seconds, secure=self._secure, httponly=True, samesite=site)
         return response
 
-    async def finish(self, request: Request, way: Way, form: str) -> Response:
+    async def finish(self, request: Request, way: Way | None, form: str) -> Response:
+        if way is None:
+            return self.unknown(request)
         begun = self._seal.open(request.cookies.get(self._cookie, ""))
         try:
             if begun is None:
@@ -75,25 +76,20 @@ class _Trip:
         response.delete_cookie(self._cookie, secure=self._secure, httponly=True)
         return response
 
+    def unknown(self, request: Request) -> Response:
+        """Nobody signs in that way."""
+        return self._page.refused(request, refused("there is no such identity provider here").refusal)
+
     def _refused(self, request: Request, way: Way, why: Refused) -> Response:
         log.warning("sign-in refused", way=way.name, why=why.refusal.message)
         return self._page.refused(request, why.refusal)
 
 
-def build(
-    oidc: Sequence[Way],
-    saml: "Sequence[SamlWay]",
-    seal: Seal,
-    page: Page,
-    clock: Callable[[], float],
-    *,
-    secure: bool,
-) -> APIRouter:
+def build(ways: Callable[[], Ways], seal: Seal, page: Page, clock: Callable[[], float], *, secure: bool) -> APIRouter:
     """Begin and end of each way.
 
     Args:
-        oidc: answered by a redirect.
-        saml: answered by a form, at `PATH/acs`.
+        ways: those that there are now.
         seal: of what is pending.
         page: what comes before and after.
         clock: Unix seconds.
@@ -102,32 +98,29 @@ def build(
     router = APIRouter(include_in_schema=False)
     trip = _Trip(seal, page, clock, secure=secure)
 
-    def redirected(way: Way) -> None:
-        @router.get(way.path)
-        async def begin(request: Request) -> Response:
-            return await trip.begin(request, way, "lax")
+    @router.get("/login/oidc/{name}")
+    async def redirect(name: str, request: Request) -> Response:
+        return await trip.begin(request, ways().redirected.get(name), "lax")
 
-        @router.get(f"{way.path}/callback")
-        async def callback(request: Request) -> Response:
-            return await trip.finish(request, way, request.url.query)
+    @router.get("/login/oidc/{name}/callback")
+    async def callback(name: str, request: Request) -> Response:
+        return await trip.finish(request, ways().redirected.get(name), request.url.query)
 
-    def posted(way: "SamlWay") -> None:
-        @router.get(way.path)
-        async def begin(request: Request) -> Response:
-            return await trip.begin(request, way, "none" if secure else "lax")
+    @router.get("/login/saml/{name}")
+    async def redirect_to_post(name: str, request: Request) -> Response:
+        return await trip.begin(request, ways().posted.get(name), "none" if secure else "lax")
 
-        @router.post(f"{way.path}/acs")
-        async def acs(request: Request) -> Response:
-            return await trip.finish(request, way, (await request.body()).decode("latin-1"))
+    @router.post("/login/saml/{name}/acs")
+    async def acs(name: str, request: Request) -> Response:
+        return await trip.finish(request, ways().posted.get(name), (await request.body()).decode("latin-1"))
 
-        @router.get(f"{way.path}/metadata")
-        async def metadata() -> Response:
-            return Response(way.metadata(), media_type="application/samlmetadata+xml")
+    @router.get("/login/saml/{name}/metadata")
+    async def metadata(name: str, request: Request) -> Response:
+        way = ways().posted.get(name)
+        if way is None:
+            return trip.unknown(request)
+        return Response(way.metadata(), media_type="application/samlmetadata+xml")
 
-    for way in oidc:
-        redirected(way)
-    for each in saml:
-        posted(each)
     return router
 
 
