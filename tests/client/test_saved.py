@@ -27,7 +27,7 @@ def login(api: str = API, access: str = "access-1", refresh: str | None = "refre
     """Made at `NOW`."""
     host = api.removeprefix("https://").partition(":")[0]
     kept = None if refresh is None else Secret(refresh)
-    server = Server(api, None, {"token_endpoint": f"{api}/oauth/token"})
+    server = Server(api, None, {"token_endpoint": f"{api}/token", "revocation_endpoint": f"{api}/revoke"})
     return Login(api, None, f"{host}:5432", "local:dana", server, Secret(access), NOW, NOW + seconds, kept)
 
 
@@ -41,8 +41,10 @@ class Endpoint:
 
     async def __call__(self, method: str, url: str, *_: object, form: dict[str, str], **__: object) -> Answer:
         """In place of `requests.ask`."""
-        assert (method, url.rpartition("/")[2]) == ("POST", "token")
+        assert method == "POST"
         self.asked.append(form)
+        if url.endswith("/revoke") and self.answer is None:
+            return told(200)
         if self.answer is not None:
             return self.answer()
         if form["refresh_token"] != self.good:
@@ -87,7 +89,7 @@ def test_where_they_are_kept() -> None:
         assert directory_of({"HOME": "/h", **relative}) == Path("/h/.local/state/ostiary")
 
 
-def test_what_is_saved_is_ours_alone(home: Path) -> None:
+def test_what_is_saved_is_ours_alone(endpoint: Endpoint, home: Path) -> None:
     """Mode 0600 in 0700 whatever the umask; the last login is the current one; nothing half-written stays."""
     before = os.umask(0)
     try:
@@ -106,7 +108,7 @@ def test_what_is_saved_is_ours_alone(home: Path) -> None:
     assert logins(home).behind("other.example:5432") == login(OTHER)
     logins(home).save(login(access="again"))
     assert [each.api for each in logins(home).all()] == [API, OTHER]
-    logins(home).forget(login())
+    assert logins(home).end(API) == (login(access="again"), "")
     assert [each.api for each in logins(home).all()] == [OTHER]
 
 
@@ -282,6 +284,32 @@ def test_a_process_that_never_lets_go(home: Path) -> None:
         waiting = SavedLogins(home, lambda: NOW + 2, waits.append, patience=0.0)
         with pytest.raises(NoLogin, match=r"another process has held .*logins\.lock"):
             waiting.use()
+
+
+def test_ended(endpoint: Endpoint, home: Path) -> None:
+    """The refresh token is revoked, and the login is gone; a second time there is none."""
+    assert logins(home).end() == (None, "")
+    logins(home).save(login())
+    assert logins(home).end() == (login(), "")
+    assert endpoint.asked == [{"token": "refresh-1", "token_type_hint": "refresh_token", "client_id": "ostiary-cli"}]
+    assert logins(home).end() == (None, "")
+    with pytest.raises(NoLogin, match="nobody is logged in"):
+        logins(home).use()
+
+
+def test_ended_without_the_gateway(endpoint: Endpoint, home: Path) -> None:
+    """It is gone from this machine, and the reason why it may live on is told."""
+
+    def away() -> Answer:
+        raise RequestFailed("it could not be reached (ConnectError)")
+
+    endpoint.answer = away
+    logins(home).save(login())
+    assert logins(home).end() == (
+        login(),
+        f"the gateway could not be told ({API}: it could not be reached (ConnectError))",
+    )
+    assert logins(home).all() == ()
 
 
 async def test_as_the_last_source(home: Path) -> None:

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     alone: bool = False
 
 
-#: In the order of the list. A module named as the entry is the group itself; else it has the command among others.
+#: In the order of the list. A module that has a command of the entry's name gives that one; else it is the group.
 ENTRIES: Final[Mapping[str, Entry]] = {
     "sessions": Entry("sessions", "What was recorded: list, show, replay, kill."),
     "approvals": Entry("approvals", "Held commands: list, show, approve, deny."),
@@ -30,6 +30,9 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "service_accounts", "Identities for programs that have no issuer: create, list, disable, rotate, …"
     ),
     "targets": Entry("targets", "What can be reached: list, show."),
+    "login": Entry("login", "Log in at a gateway as a person, in the browser.", alone=True),
+    "logout": Entry("login", "End a login: at the gateway, and on this machine.", alone=True),
+    "whoami": Entry("whoami", "Who you are at a gateway, how that was proven, and what you may do there."),
     "token": Entry("client", "Print the token of the identity that this program runs with.", alone=True),
     "connect": Entry(
         "client",

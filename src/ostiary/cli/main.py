@@ -48,7 +48,7 @@ def _load(hooks: Hooks, name: str) -> Command:
 
         made = module.build(Context(hooks))
     group = typer.main.get_group(made)
-    if entry.module != name.replace("-", "_"):
+    if name in group.commands:
         found = group.commands[name]
         assert isinstance(found, TyperCommand | TyperGroup)
         return found

@@ -65,9 +65,18 @@ class Server:
             raise OAuthFailed(f"{self.issuer} offers no {what}", "ask whoever runs the gateway")
         return self.endpoints[name]
 
+    async def post(self, url: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """The answer of an endpoint. Raises OAuthFailed, with its code where the server says what is wrong."""
+        return await _ask("POST", url, form, self.ca)
+
+    async def revoke(self, token: Secret) -> None:
+        """End a refresh token, and what it gave (RFC 7009). Raises OAuthFailed."""
+        form = {"token": token.reveal_text(), "token_type_hint": "refresh_token", "client_id": CLIENT_ID}
+        await self.post(self.endpoint("revocation_endpoint", "revocation"), form)
+
     async def grant(self, form: Mapping[str, str]) -> Granted:
         """Ask the token endpoint. Raises OAuthFailed."""
-        answer = await post(self.endpoint("token_endpoint", "tokens"), form, self.ca)
+        answer = await self.post(self.endpoint("token_endpoint", "tokens"), form)
         access, refresh, seconds = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
         if str(answer.get("token_type", "")).lower() != "bearer" or not _is_token(access):
             raise OAuthFailed(f"{self.issuer} answered without a bearer token", "is it a gateway?")
@@ -101,12 +110,14 @@ def origin(url: str) -> str:
 async def discover(url: str, ca: str | None) -> Server:
     """The metadata of the gateway at this address (RFC 8414 §3). Raises OAuthFailed, ValueError."""
     where = origin(url)
-    said = await _ask("GET", where + _METADATA, None, ca)
+    # RFC 8414 §3.1: a path of the issuer's comes last.
+    path = urlsplit(url).path.rstrip("/")
+    said = await _ask("GET", where + _METADATA + path, None, ca)
     issuer = said.get("issuer")
-    if not isinstance(issuer, str) or not _same(issuer, where):
+    if not isinstance(issuer, str) or not _same(issuer, where) or urlsplit(issuer)[2:] != (path, "", ""):
         # RFC 8414 §3.3: whoever answers for another issuer may be passing that one's answers on.
         raise OAuthFailed(
-            f"{where} says that it is {_quoted(issuer)}",
+            f"{where}{path} says that it is {_quoted(issuer)}",
             "log in at the address that the gateway calls its own (`server.url`)",
         )
     endpoints = {}
@@ -118,11 +129,6 @@ async def discover(url: str, ca: str | None) -> Server:
                 )
             endpoints[name] = value
     return Server(issuer, ca, endpoints)
-
-
-async def post(url: str, form: Mapping[str, str], ca: str | None) -> dict[str, Any]:
-    """The answer to a form. Raises OAuthFailed; with its code where the server says what is wrong."""
-    return await _ask("POST", url, form, ca)
 
 
 async def _ask(method: str, url: str, form: Mapping[str, str] | None, ca: str | None) -> dict[str, Any]:

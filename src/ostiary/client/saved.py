@@ -157,11 +157,28 @@ class SavedLogins:
         with self._locked() as directory:
             self._put(directory, login)
 
-    def forget(self, login: Login) -> None:
-        """Remove it; the next one becomes the current one. Raises OSError."""
+    def end(self, api: str | None = None) -> tuple[Login | None, str]:
+        """End the login at this gateway (the current one), there and here.
+
+        The one that was ended, None where there was none, and why the gateway does not know of it ("": it does).
+        Not for a coroutine: it waits. Raises OSError, NoLogin.
+        """
+        if (login := self.current() if api is None else self.at(api)) is None:
+            return None, ""
         with self._locked() as directory:
-            kept = [each for each in _load(directory, self._directory / _FILE) if each.api != login.api]
-            _store(directory, kept)
+            # Another process may have renewed it, or ended it, meanwhile.
+            logins = _load(directory, self._directory / _FILE)
+            latest = next((each for each in logins if each.api == login.api), None)
+            if latest is None:
+                return None, ""
+            problem = ""
+            if latest.refresh is not None:
+                try:
+                    asyncio.run(latest.server.revoke(latest.refresh))
+                except (OAuthFailed, ValueError) as error:
+                    problem = f"the gateway could not be told ({error})"
+            _store(directory, [each for each in logins if each.api != latest.api])
+        return latest, problem
 
     def _found(self, api: str | None) -> Login:
         login = self.current() if api is None else self.at(api)

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from ostiary.accounts.issued import TOKEN_CLAIM
+from ostiary.accounts.model import ISSUER_NAME
 from ostiary.control.access import Access, Caller
 from ostiary.control.operations import TargetView
 from ostiary.control.paging import Page, page_of
 from ostiary.core import Action, Operation, Principal, Target
-from ostiary.identity import AnyIssuer
+from ostiary.identity import AnyIssuer, AwsIssuer, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.masking import Classification, MaskingConfig, Transform
 from ostiary.policy import CedarPolicy, ControlAction, Explanation, Rule, explain, single_access
 
 _VIEW = ControlAction.VIEW
+_PROOFS = {OidcIssuer: "oidc", SamlIssuer: "saml", AwsIssuer: "aws", X509Issuer: "x509"}
 
 
 class NotFound(LookupError):  # noqa: N818 - reads as what happened
@@ -26,6 +29,21 @@ class Classified:
     object: str
     data_class: str
     transform: Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """A caller about itself.
+
+    Attributes:
+        principal: who it is.
+        proof: what it showed: "access-token" of this gateway's, "service-account-key", or the type of its issuer.
+        may: what policy permits it on the gateway itself.
+    """
+
+    principal: Principal
+    proof: str
+    may: tuple[ControlAction, ...]
 
 
 class Inventory:
@@ -61,6 +79,17 @@ class Inventory:
         self._masking = masking
         self._judge = judge
         self._clock = clock
+
+    def me(self, caller: Caller) -> Me:
+        """The caller itself; needs no permit."""
+        who = caller.principal
+        if TOKEN_CLAIM in who.claims:
+            proof = "access-token"
+        elif who.issuer == ISSUER_NAME:
+            proof = "service-account-key"
+        else:
+            proof = next((_PROOFS[type(each)] for each in self._issuers if each.name == who.issuer), "")
+        return Me(who, proof, tuple(each for each in ControlAction if self._access.permits(caller, each)))
 
     def list_targets(self, caller: Caller, after: str, limit: int) -> Page[TargetView]:
         """Those the caller may view, by name."""

@@ -1,8 +1,13 @@
 """The gateway itself."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
+
+from ostiary.accounts.issued import TOKEN_CLAIM
+from ostiary.api.models.base import moment_of
+from ostiary.control.inventory import Me
 
 
 class Version(BaseModel):
@@ -16,3 +21,38 @@ class Health(BaseModel):
     """It is as it should be."""
 
     status: Literal["ok"] = "ok"
+
+
+class MeOut(BaseModel):
+    """Who asks."""
+
+    principal: str = Field(examples=["github:repo:acme/shop:ref:refs/heads/main"])
+    kind: Literal["workload", "human"]
+    issuer: str = Field(description="Name in the configuration.", examples=["github"])
+    subject: str
+    groups: list[str] = Field(examples=[["repo/acme/shop"]])
+    proof: str = Field(
+        description="What was shown: `access-token` of this gateway's, `service-account-key`, or the issuer's type.",
+        examples=["oidc"],
+    )
+    client: str | None = Field(description="Client that an access token was issued to.", examples=["ostiary-cli"])
+    expires_at: datetime | None = Field(description="The end of the proof.")
+    session_until: datetime | None = Field(description="The end of a session that it opens.")
+    may: list[str] = Field(description="What policy permits on the gateway itself.", examples=[["view", "audit"]])
+
+    @classmethod
+    def of(cls, me: Me) -> "MeOut":
+        """From the use-case's."""
+        who = me.principal
+        return cls(
+            principal=who.id,
+            kind=who.kind.value,
+            issuer=who.issuer,
+            subject=who.subject,
+            groups=sorted(who.groups),
+            proof=me.proof,
+            client=who.claims.get("client_id") if TOKEN_CLAIM in who.claims else None,
+            expires_at=moment_of(who.expires_at),
+            session_until=moment_of(who.session_until),
+            may=list(me.may),
+        )

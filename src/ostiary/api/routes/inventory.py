@@ -1,4 +1,4 @@
-"""Targets, issuers, policies, classifications."""
+"""Who asks; targets, issuers, policies, classifications."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
+from ostiary.api.models.gateway import MeOut
 from ostiary.api.models.inventory import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
@@ -13,6 +14,12 @@ from ostiary.control.operations import asked_about
 
 router = APIRouter()
 Name = Annotated[str, Path(min_length=1, max_length=200)]
+
+
+@router.get("/me", tags=["gateway"])
+def show_me(caller: CallerDep, control: Control) -> MeOut:
+    """Who the caller is, and what it may do on the gateway. Any token that is believed will do."""
+    return MeOut.of(control.inventory.me(caller))
 
 
 @router.get("/targets", tags=["targets"])
