@@ -136,7 +136,13 @@ class Desk:
     def run(self, *arguments: str, env: Mapping[str, str] | None = None, bare: bool = False) -> Done:
         """A command; `-c` is added unless `bare`."""
         typed: Sequence[str] = arguments if bare else (*arguments, "-c", str(self.config))
-        environment = {"OSTIARY_TOKEN": None, "OSTIARY_CONFIG": None, "TERM": "dumb", **(env or {})}
+        environment = {
+            "OSTIARY_TOKEN": None,
+            "OSTIARY_CONFIG": None,
+            "OSTIARY_API": None,
+            "TERM": "dumb",
+            **(env or {}),
+        }
         done = CliRunner().invoke(self.app, list(typed), env=environment, prog_name="ostiary")
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception

@@ -1,9 +1,6 @@
 """The command line as a client of a running gateway's API: the same views as from the gateway's files."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +9,7 @@ import psycopg
 import pytest
 
 from ostiary.core import Secret
+from tests.real.asking import asked
 from tests.real.servers import PostgresServer
 from tests.real.serving import Served, running, until
 
@@ -37,22 +35,6 @@ def served(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
 def ops(served: Served) -> Secret:
     """Somebody who may view, audit and administer."""
     return served.token("olga", "ops")
-
-
-def asked(served: Served, token: Secret | None, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    """A command in a directory without a configuration, with an API and a token in its environment."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("OSTIARY_")},
-        "OSTIARY_API": f"https://127.0.0.1:{served.api_port}",
-        "OSTIARY_CA": str(served.home / "gateway.crt"),
-        **({} if token is None else {"OSTIARY_TOKEN": token.reveal_text()}),
-    }
-    command = [sys.executable, "-m", "ostiary", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=False, timeout=60, cwd=served.home / "policies"
-    )
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return done
 
 
 def common(found: Any) -> Any:

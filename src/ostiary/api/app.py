@@ -46,7 +46,8 @@ def make_app(
     app = application(control, version, ready)
     for router in beside:
         app.include_router(router)
-    return Guard(app, tls=tls, slow={f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS}, forms=forms)
+    slow = {f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS}
+    return Guard(app, tls=tls, slow=slow, forms=forms, streams=f"{PREFIX}{sessions.STREAMS}")
 
 
 def application(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]]) -> FastAPI:

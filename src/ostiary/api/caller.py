@@ -1,5 +1,6 @@
 """Who calls: the bearer token (RFC 6750) of a request, verified as a session's would be, and what routes stand on."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -27,23 +28,35 @@ Control = Annotated[GatewayControl, Depends(control)]
 
 async def caller(request: Request, credentials: Credentials, uses: Control) -> Caller:
     """Raises Refused: 401."""
+    return await uses.access.caller(_proof(request, credentials))
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+Again = Callable[[], Awaitable[Caller]]
+
+
+def again(request: Request, credentials: Credentials, uses: Control) -> Again:
+    """Identifies the caller anew, for what goes on for long. Raises Refused."""
+    return lambda: uses.access.caller(_proof(request, credentials))
+
+
+AgainDep = Annotated[Again, Depends(again)]
+
+
+def _proof(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Proof:
     if len(request.headers.getlist("authorization")) > 1:
         raise Unfit(400, "authorization", "there is more than one Authorization header", "send one")
     if credentials is None or not credentials.credentials:
         refusal = Refusal(RefusalKind.IDENTITY, "no token was sent", "send Authorization: Bearer TOKEN")
         raise Refused(refusal)
     host, port = request.client or ("", 0)
-    proof = Proof(
+    return Proof(
         Secret(credentials.credentials),
         "",
         f"{host}:{port}",
         encrypted=request.url.scheme == "https",
         loopback=host.startswith("127.") or host == "::1",
     )
-    return await uses.access.caller(proof)
-
-
-CallerDep = Annotated[Caller, Depends(caller)]
 
 
 def check_query(request: Request, _: CallerDep) -> None:

@@ -5,6 +5,7 @@ Order: number of requests → media types → size → the application within it
 
 import asyncio
 import hashlib
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -22,8 +23,11 @@ log = structlog.get_logger()
 MAX_BODY: Final = 64 * 1024
 #: Requests that are worked on at once; more are turned away.
 MAX_ACTIVE: Final = 64
-#: Seconds that a request may take from its last header to its last byte.
+#: Seconds that a request may take from its last header to its last byte; of a stream, to its next one.
 SECONDS: Final = 30.0
+#: Streams at once, and seconds that one may last.
+MAX_STREAMS: Final = 16
+STREAM_SECONDS: Final = 3600.0
 _SECURITY: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -43,15 +47,20 @@ class Guard:
         tls: the listener has a certificate.
         slow: path → seconds, where SECONDS is not enough.
         forms: paths whose bodies are forms rather than JSON; one that ends with "/" stands for all below it.
+        streams: pattern of paths whose answers go on for long.
     """
 
-    def __init__(self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float], forms: Collection[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float], forms: Collection[str] = (), streams: str = "(?!)"
+    ) -> None:
         self._app = app
         self._tls = tls
         self._slow = slow
         self._forms = frozenset(forms)
         self._below = tuple(path for path in forms if path.endswith("/"))
+        self._streams = re.compile(streams)
         self._active = 0
+        self._streaming = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI; HTTP only."""
@@ -62,14 +71,21 @@ class Guard:
         if refusal is not None:
             await refusal(scope, exchange.receive, exchange.send)
             return
+        streams = self._streams.fullmatch(scope["path"]) is not None
+        if streams and self._streaming >= MAX_STREAMS:
+            answer = problem(503, "busy", "the gateway streams to as many as it can", headers={"Retry-After": "10"})
+            await answer(scope, exchange.receive, exchange.send)
+            return
         self._active += 1
+        self._streaming += streams
         try:
-            await self._run(exchange)
+            await (self._stream if streams else self._run)(exchange)
         except Exception:
             # Its response was sent where it arose.
             log.exception("api: a request failed", request_id=exchange.request_id)
         finally:
             self._active -= 1
+            self._streaming -= streams
 
     def _unfit(self, exchange: "_Exchange") -> Response | None:
         headers = exchange.headers
@@ -100,6 +116,24 @@ class Guard:
                 raise
             answer = problem(503, "too-slow", f"the request was not done within {seconds:g} s", "ask for less of it")
             await answer(exchange.scope, exchange.receive, exchange.send)
+
+    async def _stream(self, exchange: "_Exchange") -> None:
+        """Ended, in the middle, when it has lasted too long or its client reads nothing."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + STREAM_SECONDS
+        try:
+            async with asyncio.timeout(SECONDS) as deadline:
+
+                async def send(message: Message) -> None:
+                    await exchange.send(message)
+                    deadline.reschedule(min(loop.time() + SECONDS, end))
+
+                if await exchange.read():
+                    await self._app(exchange.scope, exchange.receive, send)
+        except TimeoutError:
+            if not exchange.begun:
+                answer = problem(503, "too-slow", f"the request was not begun within {SECONDS:g} s", "try again")
+                await answer(exchange.scope, exchange.receive, exchange.send)
 
 
 class _Exchange:

@@ -18,6 +18,7 @@ from ostiary.control.gateway import GatewayControl
 from ostiary.control.history import ChangeHistory
 from ostiary.control.paging import Reader
 from ostiary.control.sessions import SessionControl
+from ostiary.control.streams import SessionStreams
 from ostiary.control.verification import Verifier
 from ostiary.core import Target
 from ostiary.gate.ports import Identity
@@ -87,6 +88,7 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         access,
         inventory_of(settings, access, rooms.policy, rooms.masking),
         SessionControl(access, changes, settings.recordings, rooms.live, reader),
+        SessionStreams(access, settings.recordings, reader, time.monotonic),
         Decisions(access, changes, desk),
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
         ChangeHistory(access, settings.recordings, reader),

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from ostiary.cli.common import Context
+from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import audit as remote
 from ostiary.client.api import Api
 from ostiary.control import Operations
-from ostiary.recording import State, Verdict
+from ostiary.recording import State, TrustedKeys, Verdict, verify
 
 _STYLE = {State.TAMPERED: "bold red", State.UNREADABLE: "red", State.UNSEALED: "yellow"}
 
@@ -27,10 +27,13 @@ def build(context: Context) -> typer.Typer:
     def about() -> None:
         """Is the log whole?"""
 
-    @group.command()
+    @group.command("verify")
     @reaching(context)
-    def verify(
+    def verify_all(
         reach: Reach,
+        files: Annotated[
+            list[Path] | None, typer.Argument(metavar="[FILE]…", help="Exported recordings; --key says whose.")
+        ] = None,
         key: Annotated[
             list[Path] | None,
             typer.Option("--key", help="Public key to believe, or directory of them; repeatable (default: our own)."),
@@ -38,9 +41,13 @@ def build(context: Context) -> typer.Typer:
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Check every recording: any changed, missing, reordered or truncated record is found. Exit code 5 then."""
-        if key and not reach.is_local:
+        if files:
+            with errors():
+                verdicts, states, believed = _exported(files, key or ())
+        elif key and not reach.is_local:
             fail("a gateway believes its own key", "verify the files themselves with -c and --key", Exit.USAGE)
-        verdicts, states, believed = reach.pick(lambda it: _verified(it, key or ()), _asked)
+        else:
+            verdicts, states, believed = reach.pick(lambda it: _verified(it, key or ()), _asked)
         bad = [v for v in verdicts if v.state in (State.TAMPERED, State.UNREADABLE)]
         if output is not Output.TABLE:
             structured(verdicts, output)
@@ -65,6 +72,15 @@ def _verified(operations: Operations, given: Sequence[Path]) -> tuple[list[Verdi
         task = progress.add_task("verifying", total=None)
         verdicts = list(operations.verify(keys, lambda done, total: progress.update(task, completed=done, total=total)))
     return verdicts, Counter(verdict.state for verdict in verdicts), believed
+
+
+def _exported(files: Sequence[Path], given: Sequence[Path]) -> tuple[list[Verdict], Mapping[str, int], str]:
+    """Files that stand alone: that one of them is missing can't be seen."""
+    if not given:
+        fail("whose signatures are to be believed?", "name the gateway's public key with --key", Exit.USAGE)
+    keys = TrustedKeys.load(*given)
+    verdicts = [verify(file, keys) for file in files]
+    return verdicts, Counter(verdict.state for verdict in verdicts), ", ".join(map(str, given))
 
 
 def _asked(api: Api) -> tuple[list[Verdict], Mapping[str, int], str]:

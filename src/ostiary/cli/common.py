@@ -153,7 +153,11 @@ def read_token(path: Path | None) -> Secret:
     if path is None:
         value = os.environb.get(b"OSTIARY_TOKEN", b"")
         if not value:
-            fail("no token to do it with", "set OSTIARY_TOKEN, or name a file with --token-file", Exit.USAGE)
+            fail(
+                "no token to do it with",
+                "set OSTIARY_TOKEN, name a file with --token-file, or log in with `ostiary login`",
+                Exit.USAGE,
+            )
         return Secret(value.strip())
     try:
         with path.open("rb") as file:

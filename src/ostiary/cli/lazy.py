@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
 #: In the order of the list. A module that has a command of the entry's name gives that one; else it is the group.
 ENTRIES: Final[Mapping[str, Entry]] = {
-    "sessions": Entry("sessions", "What was recorded: list, show, replay, kill."),
+    "sessions": Entry("sessions", "What was recorded: list, show, tail, replay, export, kill."),
     "approvals": Entry("approvals", "Held commands: list, show, approve, deny."),
     "policy": Entry("policy", "Policies: check, explain."),
     "audit": Entry("audit", "Is the log whole?"),

@@ -91,6 +91,16 @@ def structured(data: object, output: Output) -> None:
         typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False), nl=False)
 
 
+def line(data: object, output: Output) -> None:
+    """One thing of many that come one by one: a line of JSON, or a document of YAML, at once."""
+    plain = msgspec.to_builtins(data, enc_hook=str)
+    if output is Output.YAML:
+        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False, explicit_start=True), nl=False)
+    else:
+        typer.echo(json.dumps(plain, ensure_ascii=True))
+    sys.stdout.flush()
+
+
 def table(
     headings: Sequence[str],
     rows: Iterable[Sequence[object]],

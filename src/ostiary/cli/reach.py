@@ -1,6 +1,7 @@
 """Where a command finds what it is asked about: in the files of a configuration, or through a gateway's API.
 
-Whoever names one of the two gets it, the nearer word first: `-c`, `--api`, OSTIARY_API, OSTIARY_CONFIG, ./ostiary.yaml.
+Whoever names one of the two gets it, the nearer word first: `-c`, `--api`, OSTIARY_API, OSTIARY_CONFIG, ./ostiary.yaml;
+where nothing does, the gateway that `ostiary login` left a login at.
 """
 
 import functools
@@ -16,6 +17,7 @@ import typer
 from ostiary.cli.common import Context, TokenFileOption, errors, read_token
 from ostiary.cli.output import Exit, fail
 from ostiary.client.api import Api
+from ostiary.client.saved import Login, NoLogin, SavedLogins, directory_of
 from ostiary.control import Operations
 from ostiary.core import Secret
 
@@ -62,6 +64,8 @@ class Reach:
             self._api = named
         elif local and (found := os.environ.get("OSTIARY_CONFIG")):
             self._config = Path(found)
+        elif not (local and Path("ostiary.yaml").exists()) and (login := _login(None)) is not None:
+            self._api = login.api
 
     @property
     def is_local(self) -> bool:
@@ -79,8 +83,11 @@ class Reach:
         if not self._api:
             self._no_api()
         self.token()
+        ca = self._ca
+        if ca is None and (login := _login(self._api)) is not None and login.ca is not None:
+            ca = Path(login.ca)
         try:
-            made = Api(self._api, self.token, self._ca)
+            made = Api(self._api, self.token, ca)
         except ValueError as error:
             fail(str(error), "give --api, or set OSTIARY_API", Exit.USAGE)
         self._exit.callback(made.close)
@@ -91,8 +98,14 @@ class Reach:
         self._exit.close()
 
     def token(self) -> Secret:
-        """The caller's token; whatever goes on for long asks for it anew each time."""
-        return read_token(self._token_file)
+        """The caller's token; whatever goes on for long asks for it anew each time. Ends the command without one."""
+        named = self._token_file is not None or os.environb.get(b"OSTIARY_TOKEN")
+        if named or self.is_local or _login(self._api) is None:
+            return read_token(self._token_file)
+        try:
+            return SavedLogins(directory_of(os.environ)).use(_origin(self._api)).access
+        except NoLogin as error:
+            fail(str(error), error.hint, Exit.REFUSED)
 
     def pick(self, local: Callable[[Operations], T], remote: Callable[[Api], T]) -> T:
         """What one of the two gives; errors of either become sentences and exit codes."""
@@ -102,9 +115,22 @@ class Reach:
     def _no_api(self) -> NoReturn:
         fail(
             "this takes a running gateway, and no API is named",
-            "give --api https://HOST:PORT, or set OSTIARY_API",
+            "give --api https://HOST:PORT, set OSTIARY_API, or log in with `ostiary login`",
             Exit.USAGE,
         )
+
+
+def _login(api: str | None) -> Login | None:
+    """The login at this API; of None, the current one."""
+    try:
+        logins = SavedLogins(directory_of(os.environ))
+        return logins.current() if api is None else logins.at(_origin(api))
+    except NoLogin as error:
+        fail(str(error), error.hint, Exit.REFUSED)
+
+
+def _origin(api: str) -> str:
+    return api.rstrip("/")
 
 
 def reaching(context: Context, *, local: bool = True) -> Callable[[Callable[..., T]], Callable[..., T]]:

@@ -1,30 +1,21 @@
-"""`ostiary sessions list|show|replay|kill`."""
+"""`ostiary sessions list|show|replay|tail|export|kill`."""
 
 import time
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
-from rich.text import Text
 
-from ostiary.cli import kill
+from ostiary.cli import export, kill, tail
 from ostiary.cli.common import Context, errors
-from ostiary.cli.output import Output, OutputOption, moment, out, say, structured, table, text
+from ostiary.cli.moments import show_moment
+from ostiary.cli.output import Output, OutputOption, moment, say, structured, table, text
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import sessions as remote
-from ostiary.core import printable, printable_lines
-from ostiary.recording import Moment, MomentKind, SessionFilter
+from ostiary.recording import SessionFilter
 
 SessionArgument = Annotated[str, typer.Argument(help="Session id; with -c the beginning of one will do.")]
 #: Longest pause of a replay, in seconds of the watcher.
 _LONGEST_PAUSE = 2.0
-_STYLE = {
-    MomentKind.REFUSED: "red",
-    MomentKind.HELD: "yellow",
-    MomentKind.DAMAGE: "bold red",
-    MomentKind.STATEMENT: "bold",
-    MomentKind.DIAGNOSTIC: "magenta",
-}
 
 
 def build(context: Context) -> typer.Typer:
@@ -113,36 +104,8 @@ def build(context: Context) -> typer.Typer:
                 if speed > 0:
                     time.sleep(min((each.offset - before) / speed, _LONGEST_PAUSE))
                 before = each.offset
-                _show(each)
+                show_moment(each)
 
-    group.command()(kill.build(context))
+    for each in (tail, export, kill):
+        group.command()(each.build(context))
     return group
-
-
-def _cell(value: str | None) -> Text:
-    return Text("NULL", "dim") if value is None else Text(printable(value))
-
-
-def _show(each: Moment) -> None:
-    lines = printable_lines(each.text) or ("",)
-    say((f"{each.offset:9.3f}s", "dim"), f" {each.kind.value:10} ", (lines[0], _STYLE.get(each.kind, "")))
-    for line in lines[1:]:
-        say(" " * 22, (line, _STYLE.get(each.kind, "")))
-    for note in each.notes:
-        say(" " * 22, (note, "dim"))
-    if each.columns:
-        _show_rows([Text(printable(name)) for name in each.columns], [list(map(_cell, row)) for row in each.rows])
-
-
-def _show_rows(columns: list[Text], rows: list[list[Text]]) -> None:
-    if sum(max(cell.cell_len for cell in column) + 2 for column in zip(columns, *rows, strict=True)) <= out.width:
-        shown = Table(*(Column(name, overflow="fold") for name in columns), box=None, header_style="dim")
-        for row in rows:
-            shown.add_row(*row)
-        out.print(shown)
-        return
-    # Wider than the terminal: a line a column, as psql does with `\x auto`.
-    for number, row in enumerate(rows, 1):
-        say((f" -[ row {number} ]-", "dim"))
-        for name, cell in zip(columns, row, strict=True):
-            out.print(Text.assemble(" ", (name.plain, "dim"), "  ", cell), soft_wrap=True)

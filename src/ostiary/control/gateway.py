@@ -7,6 +7,7 @@ from ostiary.control.decisions import Decisions
 from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
 from ostiary.control.sessions import SessionControl
+from ostiary.control.streams import SessionStreams
 from ostiary.control.verification import Verifier
 
 
@@ -17,6 +18,7 @@ class GatewayControl:
     access: Access
     inventory: Inventory
     sessions: SessionControl
+    streams: SessionStreams
     decisions: Decisions
     verifier: Verifier
     history: ChangeHistory

@@ -14,6 +14,7 @@ from ostiary.control.service_accounts import ServiceAccounts
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
 from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
 from ostiary.recording import (
+    Following,
     Moment,
     SessionDetail,
     SessionFilter,
@@ -21,6 +22,7 @@ from ostiary.recording import (
     Signer,
     TrustedKeys,
     Verdict,
+    find,
     replay,
     sessions,
     show,
@@ -99,6 +101,14 @@ class Operations:
     def replay_session(self, prefix: str) -> Iterator[Moment]:
         """What happened, in order. Raises LookupError."""
         return replay(self.recordings, prefix)
+
+    def recording_of(self, prefix: str) -> Path:
+        """Its file. Raises LookupError."""
+        return find(self.recordings, prefix)
+
+    def follow_session(self, prefix: str) -> Following:
+        """A session while it is recorded. Raises LookupError."""
+        return Following(self.recording_of(prefix))
 
     def trusted_keys(self, given: Sequence[Path] = ()) -> tuple[TrustedKeys, str]:
         """Whom recordings are believed by, and where that was read.

@@ -95,7 +95,7 @@ class SessionControl:
             raise ValueError("the reason must be one line of 1 to 500 printable characters")
         live = self._live.get(session_id)
         if live is None:
-            summary = await self._reader.read(lambda: summarize(self._path(session_id)))
+            summary = await self._reader.read(lambda: summarize(recording_of(self._directory, session_id)))
             self._access.require(caller, ControlAction.ADMINISTER, summary.target)
             raise NotLive(f"session {session_id} does not live in this gateway process: it has ended, or is another's")
         permission = self._access.require(caller, ControlAction.ADMINISTER, live.target.name)
@@ -135,12 +135,12 @@ class SessionControl:
         return Page(tuple(found), None)
 
     def _shown(self, caller: Caller, session_id: str) -> SessionDetail:
-        path = self._path(session_id)
+        path = recording_of(self._directory, session_id)
         self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
         return safe(show(self._directory, session_id, 0))
 
     def _commands(self, caller: Caller, session_id: str, after: str, limit: int) -> tuple[Page[ActionDetail], int]:
-        path = self._path(session_id)
+        path = recording_of(self._directory, session_id)
         self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
         begin = int(after or 0)
         detail = show(self._directory, session_id)
@@ -149,7 +149,7 @@ class SessionControl:
         return Page(safe(detail.actions[begin:end]), following), detail.more
 
     def _moments(self, caller: Caller, session_id: str, after: str, limit: int) -> Page[Moment]:
-        path = self._path(session_id)
+        path = recording_of(self._directory, session_id)
         self._access.require(caller, ControlAction.AUDIT, summarize(path).target)
         begin = int(after or 0)
         found: list[Moment] = []
@@ -163,12 +163,13 @@ class SessionControl:
             characters += _length(moment)
         return Page(tuple(found), None)
 
-    def _path(self, session_id: str) -> Path:
-        """Raises NoSuchSession: the API takes whole ids."""
-        path = find(self._directory, session_id)
-        if path.stem.partition("-")[2] != session_id:
-            raise NoSuchSession(f"no recording of a session {session_id}")
-        return path
+
+def recording_of(directory: Path, session_id: str) -> Path:
+    """The recording with this whole id. Raises NoSuchSession."""
+    path = find(directory, session_id)
+    if path.stem.partition("-")[2] != session_id:
+        raise NoSuchSession(f"no recording of a session {session_id}")
+    return path
 
 
 def _length(moment: Moment) -> int:

@@ -5,6 +5,7 @@ show what it says. `format` and docs/recording.md define the bytes.
 """
 
 from ostiary.recording.chain import Fsync
+from ostiary.recording.follow import Following
 from ostiary.recording.format import Change, ChangeStage, DamagedRecording, Entry, NewerFormat, RecordingFailed
 from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
 from ostiary.recording.layout import NoSuchSession, audit_logs, find, recordings
@@ -37,6 +38,7 @@ __all__ = [
     "FileRecording",
     "Finding",
     "FindingKind",
+    "Following",
     "Fsync",
     "Heads",
     "KeyProblem",

@@ -69,14 +69,15 @@ def _moments(path: Path) -> Iterator[Moment]:
             began = entry.time if began is None else began
             # The gateway's clock may have been set back; a replay does not run backwards.
             offset = max(offset, entry.time - began)
-            moment = _moment(offset, entry)
+            moment = moment_of(offset, entry)
             if moment is not None:
                 yield safe(moment)
     except DamagedRecording as error:
         yield safe(Moment(offset, MomentKind.DAMAGE, None, str(error)))
 
 
-def _moment(offset: float, entry: Entry) -> Moment | None:
+def moment_of(offset: float, entry: Entry) -> Moment | None:
+    """What a record shows; None: nothing. Its texts are as they were recorded."""
     notes: tuple[str, ...]
     match entry.body:
         case SessionStarted() as it:

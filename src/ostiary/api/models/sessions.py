@@ -177,6 +177,22 @@ class MomentOut(BaseModel):
         )
 
 
+class TailOut(MomentOut):
+    """A line of a tail."""
+
+    line: int | None = Field(description="Its number in the recording: what to give as `after` to go on behind it.")
+
+    @classmethod
+    def at(cls, found: tuple[int, Moment] | str) -> "TailOut":
+        """From the use-case's; a text says why the caller may not go on."""
+        if isinstance(found, str):
+            return cls(
+                line=None, offset=0, kind="interrupted", action_id=None, text=found, notes=[], columns=[], rows=[]
+            )
+        line, moment = found
+        return cls(line=line, **MomentOut.of(moment).model_dump())
+
+
 class Kill(Given):
     """Ending a session."""
 

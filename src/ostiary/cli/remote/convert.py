@@ -41,6 +41,14 @@ def members(found: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
+def decoded(raw: bytes) -> object:
+    """A line of JSON. Raises ApiFailed."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise ApiFailed("a line of the API's answer is no JSON", "is it the API of a gateway?") from None
+
+
 def rfc3339(seconds: float | None) -> str:
     """Unix seconds for a query; "" for None."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

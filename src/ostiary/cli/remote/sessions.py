@@ -1,10 +1,11 @@
 """Recorded sessions, through the API."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ostiary.cli.remote.convert import members, rfc3339, view
+from ostiary.cli.remote.convert import decoded, members, rfc3339, view
 from ostiary.client.api import Api, part
 from ostiary.core import LeaseIssued, SessionEnded, SessionStarted
 from ostiary.recording import (
@@ -56,6 +57,36 @@ def show_session(api: Api, session_id: str) -> SessionDetail:
 def replay(api: Api, session_id: str) -> Iterator[Moment]:
     """What happened, in order."""
     return (view(Moment, each) for each in api.pages(f"/sessions/{part(session_id)}/replay"))
+
+
+class Interrupted(Exception):  # noqa: N818 - reads as what happened
+    """The gateway ends a tail: the text says why."""
+
+
+def tail(api: Api, session_id: str, last: int, after: int | None) -> Iterator[tuple[int, Moment]]:
+    """What happens, while it happens, each with the number of its line. Raises Interrupted, ApiFailed."""
+    for raw in api.stream(f"/sessions/{part(session_id)}/tail", {"last": last, "after": after}):
+        if raw is None:
+            continue
+        found = view(dict[str, Any], decoded(raw))
+        if found.get("kind") == "interrupted":
+            raise Interrupted(str(found.get("text")))
+        yield view(_Line, found).line, view(Moment, found)
+
+
+def summary(api: Api, session_id: str) -> SessionSummary:
+    """One session as it stands in a list."""
+    return _summary(api.get(f"/sessions/{part(session_id)}"))
+
+
+def export(api: Api, session_id: str) -> Iterator[bytes]:
+    """Its recording, line by line."""
+    return (raw + b"\n" for raw in api.stream(f"/sessions/{part(session_id)}/export") if raw is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    line: int
 
 
 def _summary(found: Mapping[str, Any]) -> SessionSummary:
