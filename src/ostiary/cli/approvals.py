@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from ostiary.approvals import Approval
+from ostiary.cli import complete
 from ostiary.cli.common import Context, run
 from ostiary.cli.output import Output, OutputOption, moment, say, structured, table
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import approvals as remote
 from ostiary.core import printable_lines
 
-CodeArgument = Annotated[str, typer.Argument(help="The request's code, as the notice shows it.")]
+CodeArgument = Annotated[
+    str, typer.Argument(autocompletion=complete.approvals, help="The request's code, as the notice shows it.")
+]
 
 
 def build(context: Context) -> typer.Typer:

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
+from ostiary.cli import complete
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
 from ostiary.cli.told import WHERE, WHICH, telling
 from ostiary.client import child
@@ -28,7 +29,12 @@ from ostiary.core import Secret
 
 T = TypeVar("T")
 
-Target = Annotated[str, typer.Argument(help="The target, perhaps with a database: orders, orders/archive.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=complete.targets, help="The target, perhaps with a database: orders, orders/archive."
+    ),
+]
 
 
 def build() -> typer.Typer:

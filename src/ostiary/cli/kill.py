@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ostiary.cli import complete
 from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
 from ostiary.cli.reach import Reach, reaching
@@ -18,7 +19,9 @@ def build(context: Context) -> Callable[..., None]:
 
     @reaching(context, local=False)
     def kill(
-        session: Annotated[str, typer.Argument(help="The whole id of a session that lives.")],
+        session: Annotated[
+            str, typer.Argument(autocompletion=complete.sessions, help="The whole id of a session that lives.")
+        ],
         reason: Annotated[str, typer.Option(help="A line that its client reads, and for the record.")],
         reach: Reach,
         output: OutputOption = Output.TABLE,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ostiary.cli import export, kill, tail
+from ostiary.cli import complete, export, kill, tail
 from ostiary.cli.common import Context, errors
 from ostiary.cli.moments import show_moment
 from ostiary.cli.output import Output, OutputOption, moment, say, structured, table, text
@@ -13,7 +13,9 @@ from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import sessions as remote
 from ostiary.recording import SessionFilter
 
-SessionArgument = Annotated[str, typer.Argument(help="Session id; with -c the beginning of one will do.")]
+SessionArgument = Annotated[
+    str, typer.Argument(autocompletion=complete.sessions, help="Session id; with -c the beginning of one will do.")
+]
 #: Longest pause of a replay, in seconds of the watcher.
 _LONGEST_PAUSE = 2.0
 

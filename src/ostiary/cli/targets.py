@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from ostiary.cli import complete
 from ostiary.cli.common import Context
 from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured, table
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import inventory as remote
 
-NameArgument = Annotated[str, typer.Argument(help="The target's name.")]
+NameArgument = Annotated[str, typer.Argument(autocompletion=complete.targets, help="The target's name.")]
 
 
 def build(context: Context) -> typer.Typer:
