@@ -194,7 +194,7 @@ async def test_a_policy_that_changes_while_the_gateway_starts(desk: Desk, monkey
     """It is noticed, though it was changed after it was read and before anything looked for changes."""
     reloaded = asyncio.Event()
     monkeypatch.setattr(serve, "POLICY_POLL_SECONDS", 0)
-    monkeypatch.setattr(serve, "_reload", lambda policy: reloaded.set())
+    monkeypatch.setattr(serve, "_reload", lambda policy, meter: reloaded.set())
 
     async def listen(self: Listener, host: str, port: int, **_: object) -> int:
         (desk.home / "policies" / "all.cedar").write_text("permit (principal, action, resource);")

@@ -40,11 +40,9 @@ def _check(path: Path) -> list[str]:
 
 def _quiet() -> None:
     """Until `serve` says otherwise only what is wrong is told, and never on standard output."""
-    import logging
-
     from ostiary.runtime import logs
 
-    logs.configure(logging.WARNING)
+    logs.configure(logs.Logging(logs.Level.WARNING))
 
 
 def _serve(path: Path) -> None:
@@ -69,7 +67,7 @@ async def _serving(path: Path, files: int) -> None:
 
     from ostiary import config
     from ostiary.app.serve import start
-    from ostiary.runtime import process
+    from ostiary.runtime import logs, process
 
     log = structlog.get_logger()
     stop = asyncio.Event()
@@ -79,7 +77,9 @@ async def _serving(path: Path, files: int) -> None:
         loop.add_signal_handler(number, stop.set)
     # Whoever started it may have held them back.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-    gateway = await start(config.load(path))
+    settings = config.load(path)
+    logs.configure(settings.log)
+    gateway = await start(settings)
     process.settle()
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     log.info("serving", version=__version__, open_files=files, **gateway.ports)

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
 from ostiary.api import problems
+from ostiary.api.access_log import AccessLog, Served
 from ostiary.api.caller import check_query
 from ostiary.api.guard import Guard
 from ostiary.api.idempotency import Answers
@@ -32,6 +33,7 @@ def make_app(
     tls: bool,
     beside: Sequence[APIRouter] = (),
     forms: Collection[str] = (),
+    served: Callable[[Served], None] | None = None,
 ) -> ASGIApp:
     """The API on these use-cases.
 
@@ -42,12 +44,14 @@ def make_app(
         tls: its listener has a certificate.
         beside: routers that are not part of the versioned API.
         forms: their paths that take forms.
+        served: is told of each request once it is over.
     """
     app = application(control, version, ready)
     for router in beside:
         app.include_router(router)
     slow = {f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS}
-    return Guard(app, tls=tls, slow=slow, forms=forms, streams=f"{PREFIX}{sessions.STREAMS}")
+    guard = Guard(app, tls=tls, slow=slow, forms=forms, streams=f"{PREFIX}{sessions.STREAMS}")
+    return AccessLog(guard, PREFIX, served)
 
 
 def application(control: GatewayControl, version: Version, ready: Callable[[], Awaitable[bool]]) -> FastAPI:

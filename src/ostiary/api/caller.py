@@ -28,7 +28,10 @@ Control = Annotated[GatewayControl, Depends(control)]
 
 async def caller(request: Request, credentials: Credentials, uses: Control) -> Caller:
     """Raises Refused: 401."""
-    return await uses.access.caller(_proof(request, credentials))
+    found = await uses.access.caller(_proof(request, credentials))
+    # For the access log.
+    request.state.caller = found.principal.id
+    return found
 
 
 CallerDep = Annotated[Caller, Depends(caller)]

@@ -82,7 +82,7 @@ class Guard:
             await (self._stream if streams else self._run)(exchange)
         except Exception:
             # Its response was sent where it arose.
-            log.exception("api: a request failed", request_id=exchange.request_id)
+            log.exception("api: a request failed")
         finally:
             self._active -= 1
             self._streaming -= streams
@@ -142,7 +142,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, tls: bool) -> None:
         self.scope = scope
         self.headers = Headers(scope=scope)
-        self.request_id = scope["request_id"] = secrets.token_hex(8)
+        self.request_id = scope.setdefault("request_id", secrets.token_hex(8))
         #: Part of the response is sent.
         self.begun = False
         self.too_large = False

@@ -4,10 +4,12 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from ostiary import __version__
 from ostiary.app.listening import listen, listener_tls
+from ostiary.app.observing import count_request
 from ostiary.app.operations import inventory_of
 from ostiary.approvals import ApprovalDesk, ApprovalService
 from ostiary.config import Settings
@@ -28,6 +30,7 @@ from ostiary.policy import CedarPolicy
 from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
 from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
+from ostiary.telemetry import Meter, exposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,13 @@ class Rooms:
     live: LiveSessions
     #: None: the gateway has no URL that it could issue tokens under.
     oauth: OAuth | None = None
+    meter: Meter = field(default_factory=Meter)
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
     """Listen on `server.listen.api`; returns the port. Stopped by the stack, before what it stands on."""
     # Only who asks for the API loads what it is made of.
+    from ostiary.api import metrics
     from ostiary.api.app import make_app
     from ostiary.api.models.gateway import Version
     from ostiary.api.server import ApiServer
@@ -62,13 +67,14 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
         await rooms.store.answers()
         return os.access(settings.recordings, os.W_OK | os.X_OK)
 
-    beside = []
+    beside = [metrics.build(lambda: exposition(rooms.meter.numbers()))]
     if rooms.oauth is not None:
         from ostiary.api.routes import oauth
 
         beside.append(oauth.build(rooms.oauth, allow_plaintext_loopback=settings.plaintext_loopback))
     control = control_of(stack, settings, rooms)
-    app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=PATHS.values())
+    served = partial(count_request, rooms.meter)
+    app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=PATHS.values(), served=served)
     server = ApiServer(app, tls)
     port = await listen(server, *settings.api)
     stack.push_async_callback(server.stop)

@@ -17,6 +17,7 @@ from ostiary.accounts.issued import Tokens
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.app.api import Rooms, start_api
 from ostiary.app.listening import listen, listener_tls
+from ostiary.app.observing import issuer_named, observe, start_metrics, watch_lag
 from ostiary.approvals import ApprovalService
 from ostiary.config import Settings
 from ostiary.core import Refusal, RefusalKind, Target
@@ -40,6 +41,8 @@ from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
+from ostiary.telemetry import Meter, exposition, families
+from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity
 from ostiary.wire.contract import Listening
 
 log = structlog.get_logger()
@@ -69,11 +72,12 @@ class Running:
 
     ports: dict[str, int]
     policy: CedarPolicy
+    meter: Meter
     _exit: AsyncExitStack
 
     def reload(self) -> None:
         """Read the policies again."""
-        _reload(self.policy)
+        _reload(self.policy, self.meter)
 
     async def stop(self) -> None:
         """End every session, take every credential back, seal every recording."""
@@ -106,9 +110,12 @@ async def start(settings: Settings) -> Running:
         own = _own_issuer(settings.url)
         clients = Clients(store.accounts, own, time.time)
         tokens = _tokens(settings, own, store) if own is not None else None
-        identity = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
+        accounts = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
+        meter = Meter()
+        identity = MeasuredIdentity(accounts, meter, issuer_named(settings.issuers))
         oauth = OAuth(clients, tokens, others, registry.by_name, time.time) if tokens is not None else None
-        ports = Ports(registry, identity, policy, approvals, leases, masking, recording)
+        asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
+        ports = Ports(registry, identity, policy, asked, lent, masking, recording)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
@@ -121,15 +128,29 @@ async def start(settings: Settings) -> Running:
             listeners.append(listener)
             live.follow(listener)
         liveness = Liveness(store.accounts, time.time)
-        for work in (_follow(policy, settings.policies, stamp), leases.run(), _end_closed(liveness, listeners)):
+        observe(meter, gate, listeners, recording, others, leases, policy)
+        following = _follow(policy, settings.policies, stamp, meter)
+        for work in (following, leases.run(), _end_closed(liveness, listeners), watch_lag(meter)):
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
         if settings.api is not None:
             rooms = Rooms(
-                identity, policy, registry.by_name, masking_config, recording, signer, store, approvals, live, oauth
+                identity,
+                policy,
+                registry.by_name,
+                masking_config,
+                recording,
+                signer,
+                store,
+                approvals,
+                live,
+                oauth,
+                meter,
             )
             serving["api"] = await start_api(stack, settings, rooms)
-        return Running(serving, policy, stack.pop_all())
+        if settings.metrics is not None:
+            serving["metrics"] = await start_metrics(stack, lambda: exposition(meter.numbers()), *settings.metrics)
+        return Running(serving, policy, meter, stack.pop_all())
 
 
 async def _stop(listener: Listener) -> None:
@@ -182,22 +203,24 @@ def _issuers(settings: Settings) -> dict[str, Issuer]:
     return issuers
 
 
-def _reload(policy: CedarPolicy) -> None:
+def _reload(policy: CedarPolicy, meter: Meter) -> None:
     """What can't be loaded is said, and what ruled goes on ruling."""
     try:
         log.info("policies reloaded", version=policy.reload())
+        meter.count(families.RELOADS, "ok")
     except PolicyError as error:
+        meter.count(families.RELOADS, "failed")
         log.warning("policies not reloaded; those before stay in force", problems=list(map(str, error.problems)))
 
 
-async def _follow(policy: CedarPolicy, directory: Path, seen: _Stamp) -> None:
+async def _follow(policy: CedarPolicy, directory: Path, seen: _Stamp, meter: Meter) -> None:
     """Reload when a file changed since it was `seen`."""
     while True:
         await asyncio.sleep(POLICY_POLL_SECONDS)
         now = await asyncio.to_thread(_stamp, directory)
         if now != seen:
             seen = now
-            _reload(policy)
+            _reload(policy, meter)
 
 
 def _stamp(directory: Path) -> _Stamp:

@@ -16,7 +16,7 @@ from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
 from ostiary.config.stored import Declared, declared, merged, policies
 from ostiary.config.stored import problems as stored_problems
-from ostiary.config.values import API, Section
+from ostiary.config.values import API, METRICS, Section
 from ostiary.masking import Classification, MaskingConfig, Transform
 from ostiary.resources import Key, StoredResource
 
@@ -81,8 +81,10 @@ def _settings(
         tls=pair if tls is not None else None,
         plaintext_loopback=server.plaintext_loopback,
         token_lifetime=server.token_lifetime,
-        listen={str(name): where for name, where in server.listen.items() if name != API},
+        listen={str(name): where for name, where in server.listen.items() if name not in (API, METRICS)},
         api=server.listen.get(API),
+        metrics=server.listen.get(METRICS),
+        log=server.log.made(),
         issuers=tuple(issuer.made(base) for issuer in file.issuers),
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},

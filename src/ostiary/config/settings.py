@@ -12,6 +12,7 @@ from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCred
 from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
 from ostiary.resources import Key
+from ostiary.runtime.logs import Logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Settings:
     listen: Mapping[str, tuple[str, int]]
     #: (host, port) of the API; None: there is none.
     api: tuple[str, int] | None
+    #: (host, port) of the listener for scrapers, on loopback; None: there is none.
+    metrics: tuple[str, int] | None
+    log: Logging
     issuers: tuple[AnyIssuer, ...]
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from ostiary.approvals import ApprovalGroup
 from ostiary.config.issuers import Issuer
 from ostiary.config.values import (
+    METRICS,
     PEM,
     Address,
     Hidden,
@@ -23,12 +24,14 @@ from ostiary.config.values import (
     SecretPlace,
     Section,
     Texts,
+    is_loopback,
     remote,
 )
 from ostiary.core import RecordingLevel, Secret, Target, TlsMode, TlsSettings
 from ostiary.core.naming import lineage
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
 from ostiary.masking import ClassRule, Detection, Detector, Transform
+from ostiary.runtime.logs import Format, Level, Logging
 
 
 class CertificatePair(Section):
@@ -46,6 +49,17 @@ class Reference(SecretPlace):
     """A secret that what is declared through the API may send, and where to."""
 
     addresses: Annotated[list[Annotated[Address, AfterValidator(remote)]], Field(min_length=1)]
+
+
+class Log(Section):
+    """`server.log:`."""
+
+    level: Annotated[Level, Field(strict=False)] = Level.INFO
+    format: Annotated[Format, Field(strict=False)] = Format.JSON
+
+    def made(self) -> Logging:
+        """As the process takes it."""
+        return Logging(self.level, self.format)
 
 
 class Server(Section):
@@ -70,6 +84,7 @@ class Server(Section):
     plaintext_loopback: bool = False
     token_lifetime: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 600.0
     masking_key: Hidden | None = None
+    log: Log = Log()
     listen: Annotated[dict[ListenerName, Address], Field(min_length=1)]
     allow_references: list[Reference] = Field(default_factory=list)
 
@@ -77,6 +92,11 @@ class Server(Section):
     def _check(self) -> Self:
         if self.url and (urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname):
             raise ValueError('url: write https://HOST, or "" when there is no page to point at')
+        if METRICS in self.listen and not is_loopback(self.listen[METRICS][0]):
+            raise ValueError(
+                "listen: metrics is served without TLS and tokens, so on loopback only: write 127.0.0.1:PORT, or "
+                "scrape GET /metrics of the API with a token"
+            )
         if "://" in self.recordings_path():
             raise ValueError("recordings: they are kept in files here: write file://PATH")
         if isinstance(self.state, str) and self.state.partition(":")[0] not in ("sqlite", "postgresql", "postgres"):

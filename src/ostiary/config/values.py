@@ -1,6 +1,7 @@
 """Values that sections of the file are made of: names, durations, addresses, places of secrets."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,12 +29,13 @@ def _name(value: object) -> object:
 
 #: Begins certificates that are given as text in place of a file's name.
 PEM = "-----BEGIN CERTIFICATE-----"
-#: A listener that is not of a protocol.
+#: Listeners that are not of a protocol.
 API = "api"
+METRICS = "metrics"
 
 
 def _listener(value: str) -> str:
-    return value if value == API else _protocol(value)
+    return value if value in (API, METRICS) else _protocol(value)
 
 
 def _protocol(value: str) -> str:
@@ -63,6 +65,14 @@ def remote(value: tuple[str, int]) -> tuple[str, int]:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Can nobody but this machine reach it?"""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _texts(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
@@ -83,7 +93,9 @@ def _bound(value: object) -> object:
 
 Name = Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
 ProtocolName = Annotated[str, AfterValidator(_protocol), WithJsonSchema({"type": "string", "enum": [*PROTOCOLS]})]
-ListenerName = Annotated[str, AfterValidator(_listener), WithJsonSchema({"type": "string", "enum": [API, *PROTOCOLS]})]
+ListenerName = Annotated[
+    str, AfterValidator(_listener), WithJsonSchema({"type": "string", "enum": [API, METRICS, *PROTOCOLS]})
+]
 Seconds = Annotated[
     float,
     BeforeValidator(_seconds),

@@ -44,6 +44,7 @@ from ostiary.core import (
 )
 from ostiary.gate import records, refusals
 from ostiary.gate.ports import HoldRequest, PendingApproval, Ports, Recorder, Refused, ResultMasker, Rights
+from ostiary.gate.tally import Tallies, Tally
 
 #: Seconds that identity, credentials and approvals may take before their silence is a refusal.
 CONNECT_SECONDS = 15.0
@@ -61,6 +62,7 @@ class Gate:
         self._ports = ports
         self._clock = clock
         self._session_ids = session_ids
+        self.tallies = Tallies()
 
     def now(self) -> float:
         """Unix seconds, by the gate's clock."""
@@ -91,6 +93,7 @@ class Gate:
                 recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
         except BaseException as error:
             refused = Refused(refusals.as_refusal(error, "open the session"))
+            self.tallies.of(target).refuse_session(refused.refusal.kind)
             if lease is not None and target is not None:
                 await self._give_back(target, lease)
             if recorder is not None:
@@ -98,8 +101,10 @@ class Gate:
             if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
             raise refused from error
+        tally = self.tallies.of(target)
+        tally.opened += 1
         permit = Permit(session_id, None, release=release, version=0)
-        return GateSession(ports, self._clock, principal, target, rights, lease, recorder, permit)
+        return GateSession(ports, self._clock, principal, target, rights, lease, recorder, permit, tally)
 
     async def _give_back(self, target: Target, lease: Lease) -> None:
         try:
@@ -144,6 +149,7 @@ class GateSession:
         lease: Lease,
         recorder: Recorder,
         permit: Permit,
+        tally: Tally,
     ) -> None:
         self.session_id = permit.session_id
         self.principal = principal
@@ -151,6 +157,8 @@ class GateSession:
         self.lease = lease
         #: Covers handshakes, pings, cancels and the engine's own questions to the target.
         self.permit = permit
+        #: Of all sessions of this target; the driver counts the bytes.
+        self.tally = tally
         self._ports = ports
         self._rights = rights
         self._clock = clock
@@ -221,6 +229,7 @@ class GateSession:
                     ruling.rules,
                 )
             )
+            self.tally.held += 1
             tell(pending.notice)
             decision = await pending.decided()
             if not decision.approved:
@@ -278,12 +287,14 @@ class GateSession:
         parameters = masking.parameters(self.target, action) if action.parameters else ()
         self._recorder.write(records.intent(action_id, action, text, parameters, ruling, approval_id, approved_by))
         self._actions += 1
+        self.tally.allowed += 1
         self._running[action_id] = _Running(action, None)
         return Permit(self.session_id, action_id, release=self.permit.release, version=ruling.version)
 
     def _refuse(self, action_id: int, action: Action, refusal: Refusal) -> Refusal:
         """Record the refusal if that is possible; it stands either way."""
         self._refused += 1
+        self.tally.refuse_statement(refusal.kind)
         try:
             text = self._ports.masking.text(self.target, action.text)
             self._recorder.later(records.refused(action_id, action, text, refusal))
@@ -326,6 +337,8 @@ class GateSession:
         """An action ended. Raises when that can't be recorded: the driver then ends the session."""
         running = self._running.pop(action_id, None)
         masked = running.masker.masked if running is not None and running.masker is not None else {}
+        self.tally.rows += outcome.rows
+        self.tally.masked_columns += len(masked)
         self._recorder.later(
             ActionFinished(action_id, outcome.status, outcome.tag, outcome.rows, outcome.bytes, masked)
         )

@@ -1,6 +1,6 @@
 """The `Identity` port: each proof to the kind of issuer it is of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ostiary.core import Principal, Proof
@@ -13,6 +13,7 @@ from ostiary.identity.certificates import X509Identity
 from ostiary.identity.fetch import Fetch
 from ostiary.identity.groups import GroupNames
 from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.keys import IssuerKeys
 from ostiary.identity.oidc import OidcIdentity
 from ostiary.identity.rules import check_private
 from ostiary.identity.saml.issuer import SamlIssuer
@@ -67,6 +68,10 @@ class Identities:
         self._saml = _saml(saml, names, clock) if saml else None
         aws = [issuer for issuer in issuers if isinstance(issuer, AwsIssuer)]
         self._aws = AwsIdentity(aws, sts or HttpSts(), clock, names) if aws else None
+
+    def keys(self) -> Mapping[str, IssuerKeys]:
+        """Those of each OIDC issuer, by its name."""
+        return self._oidc.keys()
 
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""

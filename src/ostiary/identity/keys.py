@@ -46,6 +46,8 @@ class IssuerKeys:
         self._discovered: tuple[str, float] | None = None
         self._failure = "its keys were never fetched"
         self._running: asyncio.Task[None] | None = None
+        #: Since it was made: begun, and those of them that failed.
+        self.fetches = self.failures = 0
 
     async def candidates(self, kid: str | None, algorithm: str) -> tuple[VerifyingKey, ...]:
         """Keys that may have signed a token with this header. None when the issuer has no such key.
@@ -83,6 +85,7 @@ class IssuerKeys:
             if self._younger(self._began, self.pause):
                 return
             self._began = self._clock()
+            self.fetches += 1
             self._running = asyncio.create_task(self._fetch_keys())
         # One client that goes away must not take the others' fetch with it.
         await asyncio.shield(self._running)
@@ -107,6 +110,7 @@ class IssuerKeys:
 
     def _failed(self, why: str) -> None:
         self._failure = why
+        self.failures += 1
         self._discovered = None
 
     async def _key_set(self) -> bytes:

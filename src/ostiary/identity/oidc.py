@@ -66,6 +66,10 @@ class OidcIdentity:
             self._issuers.update(dict.fromkeys(issuer.accepted, (issuer, keys)))
         self._names = names or GroupNames(template for issuer in known.values() for template in issuer.templates)
 
+    def keys(self) -> Mapping[str, IssuerKeys]:
+        """Those of each issuer, by its name."""
+        return {issuer.name: keys for issuer, keys in self._issuers.values()}
+
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the token."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)

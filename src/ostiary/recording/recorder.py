@@ -90,6 +90,8 @@ class FileRecording:
         self._clock = clock
         self._fsync = Fsync(fsync)
         self._process: _Process | None = None
+        #: Recordings since the process began: begun, sealed, left without a seal; and lines of those that are closed.
+        self.opened = self.sealed = self.unsealed = self.records = 0
 
     def open(self, session_id: str) -> "FileRecorder":
         """Begin a recording. Raises OSError, ValueError for an id that is no file name; then there is none."""
@@ -102,6 +104,7 @@ class FileRecording:
         except BaseException:
             os.close(chain.release())
             raise
+        self.opened += 1
         return FileRecorder(self, chain, file)
 
     def close(self) -> None:
@@ -223,10 +226,13 @@ class FileRecorder:
         """Seal. Never raises: a recording that can't be sealed stays without a seal, and the log says why."""
         if self._chain.released:
             return
+        self._recording.records += self._chain.seq
         try:
             self._chain.seal(reason)
             self._recording.note(HeadEvent.SEALED, self._file, self._chain)
+            self._recording.sealed += 1
         except Exception as error:  # noqa: BLE001 - the session is over; verification shows the missing seal
+            self._recording.unsealed += 1
             log.warning("the recording could not be sealed", session=self._chain.name, error=str(error))
         try:
             self._recording.retire(self._chain)

@@ -130,6 +130,11 @@ class SessionDriver:
         return None if self._closing else self._session
 
     @property
+    def holds(self) -> int:
+        """Statements that wait for a person."""
+        return len(self._holds)
+
+    @property
     def source(self) -> str:
         """Address of the client, "ip:port"; "" before it is known."""
         if self._client is None:
@@ -321,11 +326,16 @@ class SessionDriver:
         """One write a leg for everything that one event led to: a system call costs more than most events."""
         if self._to_target:
             if self._target is not None:
-                self._target.write(b"".join(self._to_target))
+                data = b"".join(self._to_target)
+                self._admitted().tally.to_target += len(data)
+                self._target.write(data)
             self._to_target.clear()
         if self._to_client:
             if self._client is not None:
-                self._client.write(b"".join(self._to_client))
+                data = b"".join(self._to_client)
+                if self._session is not None:
+                    self._session.tally.to_client += len(data)
+                self._client.write(data)
             self._to_client.clear()
 
     def _ask(self, ask: Ask) -> None:
