@@ -196,3 +196,31 @@ def test_no_more_streams_than_there_may_be(served: Served, ops: Secret) -> None:
     connection.close()
     with httpx2.Client(verify=tls, headers=headers, timeout=20) as client:
         until(lambda: client.get(url).status_code == 200, "there is a place again")
+
+
+def test_the_audit_log_is_searched(served: Served, ops: Secret, session: str, tmp_path: Path) -> None:
+    """By text, operation, object, principal and time, in both ways alike; changes only with the right to them."""
+    for query, texts in (
+        (("PEOPLE WHERE",), ["SELECT email FROM people WHERE id = 1"]),
+        (("--action", "delete", "--resource", "shop/public.people"), ["DELETE FROM people"]),
+        (("DELETE", "--principal", "ci:job", "--since", "1h", "--target", "shop"), ["DELETE FROM people"]),
+        (("DELETE", "--until", "1h"), []),
+        (("--principal", "ci:nobody"), []),
+    ):
+        here = served.json("audit", "search", *query, "--in", "commands", "--limit", "500")
+        there = json.loads(asked(served, ops, "audit", "search", *query, "--in", "commands", "-o", "json").stdout)
+        mine = [each for each in here if each["session_id"] == session]
+        assert [each["text"] for each in mine] == texts
+        assert [{**each, "time": 0} for each in there if each["session_id"] == session] == [
+            {**each, "time": 0} for each in mine
+        ]
+    assert served.api("POST", "/api/v1/sessions/ffff/kill", ops, {"reason": "x"}).status_code == 404
+    eve = asked(served, served.token("eve"), "audit", "search", "-o", "json")
+    assert (json.loads(eve.stdout), "changes are left out" in eve.stderr) == ([], True)
+    assert asked(served, served.token("eve"), "audit", "search", "--in", "changes", code=3).stdout == ""
+    file = tmp_path / "events.ndjson"
+    done = asked(served, ops, "audit", "export", "--since", "1h", "--to", str(file))
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert done.stdout == f"{len(events)} events are in {file}\n"
+    assert {"DELETE FROM people"} <= {each["text"] for each in events}
+    assert asked(served, ops, "audit", "export", "--to", str(file), code=1).stdout == ""

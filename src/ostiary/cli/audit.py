@@ -1,4 +1,4 @@
-"""`ostiary audit verify`."""
+"""`ostiary audit verify|search|export`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from ostiary.cli import search
 from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
 from ostiary.cli.reach import Reach, reaching
@@ -60,6 +61,9 @@ def build(context: Context) -> typer.Typer:
         if bad:
             raise typer.Exit(Exit.TAMPERED)
 
+    find, export = search.build(context)
+    group.command("search")(find)
+    group.command("export")(export)
     return group
 
 

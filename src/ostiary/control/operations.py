@@ -14,6 +14,9 @@ from ostiary.control.service_accounts import ServiceAccounts
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
 from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
 from ostiary.recording import (
+    AuditFilter,
+    Changed,
+    CommandFound,
     Following,
     Moment,
     SessionDetail,
@@ -22,6 +25,8 @@ from ostiary.recording import (
     Signer,
     TrustedKeys,
     Verdict,
+    changes,
+    commands,
     find,
     replay,
     sessions,
@@ -109,6 +114,21 @@ class Operations:
     def follow_session(self, prefix: str) -> Following:
         """A session while it is recorded. Raises LookupError."""
         return Following(self.recording_of(prefix))
+
+    def search_commands(self, wanted: AuditFilter) -> Iterator[CommandFound]:
+        """Commands of every session, of the newest one first."""
+        after: str | None = ""
+        while after is not None:
+            found = commands(self.recordings, wanted, lambda _: True, after)
+            yield from found.items
+            after = found.next
+
+    def search_changes(self, wanted: AuditFilter) -> Iterator[Changed]:
+        """Changes made through the API, newest first."""
+        after: str | None = ""
+        while after is not None:
+            found, after = changes(self.recordings, wanted, after)
+            yield from found
 
     def trusted_keys(self, given: Sequence[Path] = ()) -> tuple[TrustedKeys, str]:
         """Whom recordings are believed by, and where that was read.

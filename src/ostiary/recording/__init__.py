@@ -8,10 +8,11 @@ from ostiary.recording.chain import Fsync
 from ostiary.recording.follow import Following
 from ostiary.recording.format import Change, ChangeStage, DamagedRecording, Entry, NewerFormat, RecordingFailed
 from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
-from ostiary.recording.layout import NoSuchSession, audit_logs, find, recordings
+from ostiary.recording.layout import NoSuchSession, find, recordings
 from ostiary.recording.read import read
 from ostiary.recording.recorder import AuditLog, FileRecorder, FileRecording
 from ostiary.recording.replay import Moment, MomentKind, replay
+from ostiary.recording.search import AuditFilter, Changed, CommandFound, Found, changes, commands
 from ostiary.recording.sessions import (
     MAX_ACTIONS,
     ActionDetail,
@@ -29,9 +30,12 @@ from ostiary.recording.verify import Finding, FindingKind, Heads, State, Verdict
 __all__ = [
     "MAX_ACTIONS",
     "ActionDetail",
+    "AuditFilter",
     "AuditLog",
     "Change",
     "ChangeStage",
+    "Changed",
+    "CommandFound",
     "DamagedRecording",
     "Entry",
     "FileRecorder",
@@ -39,6 +43,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Following",
+    "Found",
     "Fsync",
     "Heads",
     "KeyProblem",
@@ -55,7 +60,8 @@ __all__ = [
     "State",
     "TrustedKeys",
     "Verdict",
-    "audit_logs",
+    "changes",
+    "commands",
     "find",
     "read",
     "recordings",

@@ -6,9 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from ostiary.api.models.base import moment_of
-from ostiary.control.history import Changed
 from ostiary.control.verification import Verification
-from ostiary.recording import Verdict
+from ostiary.recording import Changed, CommandFound, Verdict
 
 
 class FoundOut(BaseModel):
@@ -77,6 +76,37 @@ class ChangeOut(BaseModel):
             reason=change.reason,
             before=dict(change.before),
             after=dict(change.after),
+        )
+
+
+class CommandFoundOut(BaseModel):
+    """A command of a session."""
+
+    time: datetime | None
+    session_id: str = Field(examples=["5f2c0a1b9d3e4f60"])
+    principal: str = Field(examples=["github:repo:acme/shop"])
+    target: str = Field(examples=["orders"])
+    source: str = Field(examples=["10.1.2.3:40000"])
+    action_id: int
+    verdict: str = Field(description="allow, held, approved, or refused with its kind.", examples=["refused: policy"])
+    rules: list[str]
+    accesses: list[str] = Field(examples=[["read orders/public.customers"]])
+    text: str = Field(examples=["SELECT 1"])
+
+    @classmethod
+    def of(cls, found: CommandFound) -> "CommandFoundOut":
+        """From the recording's."""
+        return cls(
+            time=moment_of(found.time),
+            session_id=found.session_id,
+            principal=found.principal,
+            target=found.target,
+            source=found.source,
+            action_id=found.action_id,
+            verdict=found.verdict,
+            rules=list(found.rules),
+            accesses=list(found.accesses),
+            text=found.text,
         )
 
 

@@ -17,3 +17,8 @@ class Given(BaseModel):
 def moment_of(seconds: float | None) -> datetime | None:
     """Unix seconds as RFC 3339, UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def seconds_of(at: datetime | None) -> float | None:
+    """The other way."""
+    return None if at is None else at.timestamp()

@@ -1,7 +1,6 @@
 """Sessions: list, show, replay, end."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
@@ -11,6 +10,7 @@ from pydantic import AwareDatetime
 from ostiary.api import paging
 from ostiary.api.caller import AgainDep, CallerDep, Control
 from ostiary.api.idempotency import OnceDep
+from ostiary.api.models.base import seconds_of
 from ostiary.api.models.sessions import (
     CommandOut,
     CommandsOut,
@@ -52,7 +52,7 @@ async def list_sessions(
     limit: Limit = 50,
 ) -> PageOut[SessionOut]:
     """Sessions of targets that the caller may `view`, newest first."""
-    wanted = SessionFilter(principal, target, state, _seconds(since), _seconds(until), refused)
+    wanted = SessionFilter(principal, target, state, seconds_of(since), seconds_of(until), refused)
     after = paging.begin(cursor, "sessions", wanted, live)
     found = await control.sessions.list(caller, wanted, live, after, limit)
     return paging.page(found, [SessionOut.of(each) for each in found.items], "sessions", wanted, live)
@@ -137,7 +137,3 @@ def _counted(after: str) -> str:
     if after and not (after.isascii() and after.isdecimal() and len(after) <= 15):
         raise Unfit(422, "cursor", "the cursor is not one of this list with these filters", "begin without cursor")
     return after
-
-
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
