@@ -236,8 +236,9 @@ def test_given_up(person: Person) -> None:
         assert process.stderr is not None
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
+    assert err.endswith("error: stopped: nobody was logged in\n")
     assert not person.file.exists()
 
 
@@ -276,6 +277,13 @@ def test_who(person: Person) -> None:
         "  may       nothing on the gateway itself",
     ]
     assert json.loads(person.run("whoami", "-o", "json")[1])["principal"] == "local:dana\x1b[2J"
+
+
+def test_who_without_a_login(person: Person) -> None:
+    """What to do is said."""
+    code, out, err = person.run("whoami")
+    assert (code, out) == (2, "")
+    assert "log in with `ostiary login`" in err
 
 
 def test_a_file_that_others_can_read(person: Person) -> None:

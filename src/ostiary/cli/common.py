@@ -5,20 +5,17 @@ import os
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeVar
 
 import typer
 
-from ostiary.approvals import ApprovalError, UnknownRequest
 from ostiary.cli.hooks import Hooks
 from ostiary.cli.output import Exit, Output, err, fail, say, structured
 from ostiary.client.api import ApiFailed
-from ostiary.control import Operations, UnknownAccount
 from ostiary.core import Secret
-from ostiary.credentials import SecretUnavailable
-from ostiary.gate.ports import Refused
-from ostiary.policy import PolicyError
-from ostiary.recording import DamagedRecording, KeyProblem, NewerFormat, NoSuchSession
+
+if TYPE_CHECKING:
+    from ostiary.control import Operations
 
 T = TypeVar("T")
 ConfigOption = Annotated[
@@ -53,7 +50,7 @@ class Context:
             )
         return path
 
-    def operations(self, config: Path | None) -> Operations:
+    def operations(self, config: Path | None) -> "Operations":
         """Use-cases on its gateway."""
         path = self.path(config)
         try:
@@ -110,33 +107,38 @@ def errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         # RuntimeErrors by ancestry: already said.
         raise
-    except Refused as error:
-        fail(error.refusal.message, error.refusal.hint, Exit.REFUSED)
     except ApiFailed as error:
         not_done(error)
-    except UnknownRequest as error:
-        fail(str(error), error.hint, Exit.NOT_FOUND)
-    except ApprovalError as error:
-        fail(str(error), error.hint, Exit.REFUSED)
-    except UnknownAccount as error:
-        fail(str(error), error.hint, Exit.NOT_FOUND)
-    except NoSuchSession as error:
-        fail(str(error), error.hint, Exit.NOT_FOUND)
-    except PolicyError as error:
-        wrong([str(problem) for problem in error.problems], "the policies can't be used")
     except BrokenPipeError:
         raise
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), _whose(error))
-    except (
-        SecretUnavailable,
-        KeyProblem,
-        DamagedRecording,
-        NewerFormat,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        fail(str(error))
+    except Exception as error:
+        _told(error)
+        raise
+
+
+def _told(error: Exception) -> None:
+    """End with the sentence of an error that a room has for people; any other one is none of those."""
+    # Imported here: only what went wrong needs to know all that can, and the rooms take a third of a second.
+    from ostiary.approvals import ApprovalError, UnknownRequest
+    from ostiary.control import UnknownAccount
+    from ostiary.credentials import SecretUnavailable
+    from ostiary.gate.ports import Refused
+    from ostiary.policy import PolicyError
+    from ostiary.recording import DamagedRecording, KeyProblem, NewerFormat, NoSuchSession
+
+    match error:
+        case Refused():
+            fail(error.refusal.message, error.refusal.hint, Exit.REFUSED)
+        case UnknownRequest() | UnknownAccount() | NoSuchSession():
+            fail(str(error), error.hint, Exit.NOT_FOUND)
+        case ApprovalError():
+            fail(str(error), error.hint, Exit.REFUSED)
+        case PolicyError():
+            wrong([str(problem) for problem in error.problems], "the policies can't be used")
+        case SecretUnavailable() | KeyProblem() | DamagedRecording() | NewerFormat() | ValueError() | RuntimeError():
+            fail(str(error))
 
 
 def _whose(error: OSError) -> str:

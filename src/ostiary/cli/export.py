@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Annotated, Final
+from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -26,8 +26,10 @@ from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import sessions as remote
 from ostiary.cli.times import when
 from ostiary.client.api import Api
-from ostiary.control import Operations
 from ostiary.recording import Moment, SessionFilter, SessionSummary, summarize
+
+if TYPE_CHECKING:
+    from ostiary.control import Operations
 
 _MOST: Final = 100_000
 #: Columns and rows of a cast.
@@ -159,7 +161,7 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
 # ---------------------------------------------------------------- where they are read
 
 
-def _local(operations: Operations, named: list[str] | None, wanted: SessionFilter) -> Iterator[Source]:
+def _local(operations: "Operations", named: list[str] | None, wanted: SessionFilter) -> Iterator[Source]:
     found = [summarize(operations.recording_of(each)) for each in named] if named else None
     for each in operations.list_sessions(_MOST, wanted) if found is None else found:
         yield Source(each, partial(_lines, each.path), partial(operations.replay_session, each.session_id))

@@ -19,6 +19,7 @@ from ostiary.client.settings import Told
 from ostiary.core import printable
 
 T = TypeVar("T")
+_INTERRUPTED = 130
 Url = Annotated[
     str | None,
     typer.Argument(envvar="OSTIARY_API", help="The gateway's API, https://HOST:PORT (that of the current login)."),
@@ -154,6 +155,8 @@ def _address(url: str) -> str:
 def _run(work: Coroutine[object, object, T]) -> T:
     try:
         return asyncio.run(work)
+    except KeyboardInterrupt:
+        fail("stopped: nobody was logged in", code=_INTERRUPTED)
     except OAuthFailed as error:
         fail(str(error), error.hint, Exit.REFUSED if error.code else Exit.FAILED)
     except NoLogin as error:

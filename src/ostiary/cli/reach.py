@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
@@ -18,8 +18,10 @@ from ostiary.cli.common import Context, TokenFileOption, errors, read_token
 from ostiary.cli.output import Exit, fail
 from ostiary.client.api import Api
 from ostiary.client.saved import Login, NoLogin, SavedLogins, directory_of
-from ostiary.control import Operations
 from ostiary.core import Secret
+
+if TYPE_CHECKING:
+    from ostiary.control import Operations
 
 T = TypeVar("T")
 ConfigOption = Annotated[
@@ -73,7 +75,7 @@ class Reach:
         return not self._api
 
     @property
-    def operations(self) -> Operations:
+    def operations(self) -> "Operations":
         """Use-cases on the files of the configuration. Ends the command where there is none."""
         return self._context.operations(self._config)
 
@@ -107,7 +109,7 @@ class Reach:
         except NoLogin as error:
             fail(str(error), error.hint, Exit.REFUSED)
 
-    def pick(self, local: Callable[[Operations], T], remote: Callable[[Api], T]) -> T:
+    def pick(self, local: "Callable[[Operations], T]", remote: Callable[[Api], T]) -> T:
         """What one of the two gives; errors of either become sentences and exit codes."""
         with errors():
             return local(self.operations) if self.is_local else remote(self.api)

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,8 +13,10 @@ from ostiary.cli.output import Exit, Output, OutputOption, err, fail, line, say
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import sessions as remote
 from ostiary.client.api import Api, ApiFailed
-from ostiary.control import Operations
 from ostiary.recording import Moment
+
+if TYPE_CHECKING:
+    from ostiary.control import Operations
 
 #: Seconds between two looks at a file.
 _POLL: Final = 0.5
@@ -47,7 +49,7 @@ def build(context: Context) -> Callable[..., None]:
     return tail
 
 
-def _local(operations: Operations, session: str, last: int) -> Iterator[Moment]:
+def _local(operations: "Operations", session: str, last: int) -> Iterator[Moment]:
     following = operations.follow_session(session)
     before: deque[Moment] = deque(maxlen=last)
     while not following.caught_up:

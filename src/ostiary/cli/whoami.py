@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import typer
 
-from ostiary.cli.common import Context
+from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Output, OutputOption, moment, say, structured, text
 from ostiary.cli.reach import Reach, reaching
 
@@ -28,7 +28,8 @@ def build(context: Context) -> typer.Typer:
     @reaching(context, local=False)
     def whoami(reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Who you are at a gateway, how that was proven, and what you may do there."""
-        me = reach.pick(lambda _: {}, lambda api: api.get("/me"))
+        with errors():
+            me = reach.api.get("/me")
         if output is not Output.TABLE:
             structured(me, output)
             return

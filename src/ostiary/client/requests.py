@@ -1,6 +1,7 @@
 """One bounded HTTP request: no redirect is followed, nothing of the answer is kept but its body."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,7 +113,17 @@ async def ask(
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         if "CERTIFICATE_VERIFY" in str(error):
             raise Untrusted("its certificate is not trusted") from None
-        raise RequestFailed(f"it could not be reached ({type(error).__name__})") from None
+        raise RequestFailed(f"it could not be reached ({_why(error)})") from None
+
+
+def _why(error: BaseException) -> str:
+    """The system's own word, where it is the cause; it quotes nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and cause.errno:
+            return os.strerror(cause.errno) if cause.errno > 0 else "no such host"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def trusting(ca: str | None) -> ssl.SSLContext:
