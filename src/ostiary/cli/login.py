@@ -46,8 +46,6 @@ def build() -> typer.Typer:
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Log in at a gateway as a person, in the browser."""
-        # No child of this process needs it, a browser least of all.
-        os.environ.pop("OSTIARY_TOKEN", None)
         logins = SavedLogins(directory_of(os.environ))
         made = _run(
             _login(logins, url, None if ca is None else str(ca.absolute()), gateway, device=device, quiet=no_browser)
@@ -119,19 +117,19 @@ async def _login(
 
 
 async def _granted(server: Server, *, device: bool, quiet: bool) -> Granted:
-    found = None if device or quiet else browser.find(os.environ)
-    if not (device or quiet) and found is None and "device_authorization_endpoint" in server.endpoints:
+    found = not (device or quiet) and browser.find(os.environ)
+    if not (device or quiet or found) and "device_authorization_endpoint" in server.endpoints:
         say("there is no browser here; log in on another machine", to=err)
         device = True
     if device:
         return await by_device(server, _show_code)
 
     def show(url: str) -> None:
-        if found is None:
+        if not found:
             say("go to this address with a browser on this machine:", to=err)
         else:
             say("your browser opens; if it does not, go to this address with one on this machine:", to=err)
-            browser.show(found, url)
+            browser.show(url, os.environ)
         say(f"  {url}", to=err)
 
     return await by_browser(server, show)
