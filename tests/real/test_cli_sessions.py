@@ -224,3 +224,34 @@ def test_the_audit_log_is_searched(served: Served, ops: Secret, session: str, tm
     assert done.stdout == f"{len(events)} events are in {file}\n"
     assert {"DELETE FROM people"} <= {each["text"] for each in events}
     assert asked(served, ops, "audit", "export", "--to", str(file), code=1).stdout == ""
+
+
+def test_policies_are_tried_on_what_was_recorded(served: Served, ops: Secret, session: str, tmp_path: Path) -> None:
+    """In both ways alike; only by whoever may administer the gateway; broken policies are named by file and line."""
+    assert session
+    new = tmp_path / "new.cedar"
+    text = (served.home / "policies" / "served.cedar").read_text()
+    new.write_text(text + '@id("nobody") forbid (principal, action == Action::"read", resource);\n')
+    command = ("policy", "simulate", "--policies", str(new), "--since", "1d")
+    here, there = served.json(*command), json.loads(asked(served, ops, *command, "-o", "json").stdout)
+    assert there == here
+    reads = [each for each in here["changes"] if (each["before"], each["after"]) == ("allow", "deny")]
+    assert {"SELECT email FROM people WHERE id = 1"} <= {each["text"] for each in reads}
+    assert all(each["rules_after"] == ["nobody"] for each in reads)
+    assert "would be ruled otherwise" in asked(served, ops, *command).stdout
+    assert asked(served, served.token(), *command, code=3).stdout == ""
+    new.write_text("permit (x);")
+    wrong = asked(served, ops, *command, code=2)
+    assert wrong.stderr.startswith("new.cedar:1: not a Cedar policy")
+    new.write_text("// " + "x" * (1 << 20))
+    assert "a body has at most 1048576 bytes" in asked(served, ops, *command, code=1).stderr
+    cases = tmp_path / "cases.yaml"
+    cases.write_text(
+        "tests:\n"
+        '  - {principal: "ci:x", groups: [app], target: shop, sql: DELETE FROM public.people, expect: deny,'
+        " rules: [no-unbounded-delete]}\n"
+        '  - {principal: "ci:x", groups: [app], target: shop, sql: SELECT 1, expect: deny}\n'
+    )
+    for done in (served.cli("policy", "test", str(cases)), asked(served, ops, "policy", "test", str(cases), code=1)):
+        assert done.returncode == 1
+        assert "FAILED ci:x: SELECT 1\n  - deny\n  + allow by works" in done.stdout

@@ -48,10 +48,18 @@ class Guard:
         slow: path → seconds, where SECONDS is not enough.
         forms: paths whose bodies are forms rather than JSON; one that ends with "/" stands for all below it.
         streams: pattern of paths whose answers go on for long.
+        large: path → bytes of a body, where MAX_BODY is not enough.
     """
 
     def __init__(
-        self, app: ASGIApp, *, tls: bool, slow: Mapping[str, float], forms: Collection[str] = (), streams: str = "(?!)"
+        self,
+        app: ASGIApp,
+        *,
+        tls: bool,
+        slow: Mapping[str, float],
+        forms: Collection[str] = (),
+        streams: str = "(?!)",
+        large: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._tls = tls
@@ -59,6 +67,7 @@ class Guard:
         self._forms = frozenset(forms)
         self._below = tuple(path for path in forms if path.endswith("/"))
         self._streams = re.compile(streams)
+        self._large = large or {}
         self._active = 0
         self._streaming = 0
 
@@ -66,7 +75,7 @@ class Guard:
         """ASGI; HTTP only."""
         if scope["type"] != "http":
             return
-        exchange = _Exchange(scope, receive, send, self._tls)
+        exchange = _Exchange(scope, receive, send, self._tls, self._large.get(scope["path"], MAX_BODY))
         refusal = self._unfit(exchange)
         if refusal is not None:
             await refusal(scope, exchange.receive, exchange.send)
@@ -99,8 +108,8 @@ class Guard:
         media = _FORM if path in self._forms or path.startswith(self._below) else _JSON
         if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != media:
             return problem(415, "media-type", f"a body must be {media}", f"send Content-Type: {media}")
-        if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY):
-            return _too_large()
+        if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > exchange.most):
+            return _too_large(exchange.most)
         return None
 
     async def _run(self, exchange: "_Exchange") -> None:
@@ -109,7 +118,7 @@ class Guard:
             async with asyncio.timeout(seconds):
                 if not await exchange.read():
                     return
-                app = _too_large() if exchange.too_large else self._app
+                app = _too_large(exchange.most) if exchange.too_large else self._app
                 await app(exchange.scope, exchange.receive, exchange.send)
         except TimeoutError:
             if exchange.begun:
@@ -139,7 +148,7 @@ class Guard:
 class _Exchange:
     """One request and its response."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, tls: bool) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, tls: bool, most: int) -> None:
         self.scope = scope
         self.headers = Headers(scope=scope)
         self.request_id = scope.setdefault("request_id", secrets.token_hex(8))
@@ -149,6 +158,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._tls = tls
+        self.most = most
         self._body: bytearray | None = None
         self._start: Message | None = None
 
@@ -160,7 +170,7 @@ class _Exchange:
             if message["type"] == "http.disconnect":
                 return False
             body += message.get("body", b"")
-            self.too_large = len(body) > MAX_BODY
+            self.too_large = len(body) > self.most
             if self.too_large or not message.get("more_body", False):
                 return True
 
@@ -223,9 +233,9 @@ def _acceptable(fields: list[str]) -> bool:
     return not any(best)
 
 
-def _too_large() -> Response:
+def _too_large(most: int) -> Response:
     headers = {"Connection": "close"}
-    return problem(413, "too-large", f"a body has at most {MAX_BODY} bytes", headers=headers)
+    return problem(413, "too-large", f"a body has at most {most} bytes", headers=headers)
 
 
 __all__ = ["MAX_ACTIVE", "MAX_BODY", "SECONDS", "Guard", "matches"]

@@ -51,8 +51,9 @@ class Problem(BaseModel):
 class Unfit(Exception):  # noqa: N818 - reads as what happened
     """A request that can't be carried out as it is."""
 
-    def __init__(self, status: int, name: str, detail: str, hint: str = "") -> None:
+    def __init__(self, status: int, name: str, detail: str, hint: str = "", *, errors: Sequence[Invalid] = ()) -> None:
         super().__init__(detail)
+        self.errors = errors
         self.status = status
         self.name = name
         self.hint = hint
@@ -131,7 +132,7 @@ def _missing(_: Request, error: Exception) -> Response:
 
 def _unfit(_: Request, error: Exception) -> Response:
     assert isinstance(error, Unfit)
-    return problem(error.status, error.name, str(error), error.hint)
+    return problem(error.status, error.name, str(error), error.hint, errors=error.errors)
 
 
 def _busy(_: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from functools import partial
 from ostiary import __version__
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import count_request
-from ostiary.app.operations import inventory_of
+from ostiary.app.operations import inventory_of, judged
 from ostiary.approvals import ApprovalDesk, ApprovalService
 from ostiary.config import Settings
 from ostiary.control.access import Access
@@ -20,6 +20,7 @@ from ostiary.control.gateway import GatewayControl
 from ostiary.control.history import ChangeHistory
 from ostiary.control.paging import Reader
 from ostiary.control.sessions import SessionControl
+from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
 from ostiary.control.verification import Verifier
 from ostiary.core import Target
@@ -98,4 +99,5 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         Decisions(access, changes, desk),
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
         ChangeHistory(access, settings.recordings, reader),
+        Simulator(access, settings.recordings, lambda: rooms.policy.rules, rooms.targets, judged, reader),
     )

@@ -48,7 +48,7 @@ def operations_of(settings: Settings) -> Operations:
         service_accounts=ServiceAccounts(
             accounts, tuple(target.name for target in settings.targets), lambda: _changes(settings), time.time
         ),
-        judge=_judged,
+        judge=judged,
     )
 
 
@@ -91,12 +91,13 @@ def inventory_of(settings: Settings, access: Access, policy: CedarPolicy, maskin
         {name: _kind(credential) for name, credential in settings.credentials.items()},
         settings.issuers,
         masking,
-        _judged,
+        judged,
         time.time,
     )
 
 
-def _judged(target: Target, text: str) -> Action:
+def judged(target: Target, text: str) -> Action:
+    """A statement as the gate would see it without a catalogue of the server. Raises ValueError."""
     return PROTOCOLS[target.protocol]().judged(target, text)
 
 

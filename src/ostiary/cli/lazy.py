@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 ENTRIES: Final[Mapping[str, Entry]] = {
     "sessions": Entry("sessions", "What was recorded: list, show, tail, replay, export, kill."),
     "approvals": Entry("approvals", "Held commands: list, show, approve, deny."),
-    "policy": Entry("policy", "Policies: check, explain."),
+    "policy": Entry("policy", "Policies: check, test, explain, simulate."),
     "audit": Entry("audit", "Is the log whole?"),
     "service-accounts": Entry(
         "service_accounts", "Identities for programs that have no issuer: create, list, disable, rotate, …"

@@ -1,25 +1,19 @@
-"""`ostiary policy check|explain`."""
+"""`ostiary policy check|test|explain|simulate`."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
+from ostiary.cli import expectations, simulate
 from ostiary.cli.common import ConfigOption, Context, errors, verdict
-from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured
+from ostiary.cli.explained import plain, show
+from ostiary.cli.output import Exit, Output, OutputOption, fail, structured
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import inventory as remote
 from ostiary.control import Operations
 from ostiary.core import Operation, PrincipalKind, Verdict
-from ostiary.policy import Explanation, PolicyError, Rule
-
-_STYLE: Final[Mapping[str, str]] = {
-    Verdict.ALLOW: "green",
-    Verdict.HOLD: "yellow",
-    Verdict.WEIGH: "yellow",
-    Verdict.DENY: "red",
-}
+from ostiary.policy import PolicyError
 
 
 def build(context: Context) -> typer.Typer:
@@ -69,9 +63,9 @@ def build(context: Context) -> typer.Typer:
             try:
                 who = operations.principal(principal, group_names or [], kind.value)
                 if sql is not None:
-                    return _plain(operations.explain_sql(who, where, sql, rows))
+                    return plain(operations.explain_sql(who, where, sql, rows))
                 assert operation is not None
-                return _plain(operations.explain_access(who, where, operation, name, rows))
+                return plain(operations.explain_access(who, where, operation, name, rows))
             except PolicyError:
                 raise
             except ValueError as error:
@@ -89,65 +83,12 @@ def build(context: Context) -> typer.Typer:
         }
         found = reach.pick(local, lambda api: remote.explain(api, question))
         if output is Output.TABLE:
-            _show(found)
+            show(found)
         else:
             structured(found, output)
         if found["verdict"] != Verdict.ALLOW:
             raise typer.Exit(Exit.REFUSED)
 
+    for each in (expectations, simulate):
+        group.command()(each.build(context))
     return group
-
-
-#: Which of the rules that fired made a verdict, as `Finding.deciding` has it.
-_DECIDING: Final[Mapping[str, Callable[[Mapping[str, Any]], list[Any]]]] = {
-    Verdict.ALLOW: lambda finding: finding["permits"],
-    Verdict.HOLD: lambda finding: finding["forbids"],
-    Verdict.DENY: lambda finding: [rule for rule in finding["forbids"] if rule["approval"] is None],
-    Verdict.WEIGH: lambda finding: finding["estimates"],
-}
-
-
-def _show(found: Mapping[str, Any]) -> None:
-    say((found["verdict"], _STYLE.get(found["verdict"], "")), f"  {found['reason']}")
-    for finding in found["findings"]:
-        verdict = finding["verdict"]
-        say("  ", (f"{verdict:5}", _STYLE.get(verdict, "")), f" {finding['action']} {finding['resource']}")
-        fired = [*finding["permits"], *finding["forbids"]]
-        deciding = _DECIDING[verdict](finding) if verdict in _DECIDING else []
-        for rule in (*fired, *(rule for rule in deciding if rule not in fired)):
-            mark = "decides" if rule in deciding else "fired"
-            approval = f", lifted by {rule['approval']}" if rule["approval"] else ""
-            say(f"        {rule['effect']} {rule['name']}  {rule['file']}:{rule['line']}  ({mark}{approval})")
-        if finding["sentence"]:
-            say(f"        {finding['sentence']}")
-
-
-def _plain(found: Explanation) -> dict[str, Any]:
-    def plain(rule: Rule) -> dict[str, object]:
-        return {
-            "name": rule.name,
-            "effect": rule.effect,
-            "file": rule.file,
-            "line": rule.line,
-            "approval": rule.approval,
-            "reason": rule.reason,
-        }
-
-    return {
-        "verdict": found.ruling.verdict.value,
-        "rules": list(found.ruling.rules),
-        "reason": found.ruling.reason,
-        "approval_groups": list(found.ruling.approval_groups),
-        "findings": [
-            {
-                "action": finding.action,
-                "resource": finding.resource,
-                "verdict": finding.verdict.value,
-                "permits": [plain(rule) for rule in finding.permits],
-                "forbids": [plain(rule) for rule in finding.forbids],
-                "estimates": [plain(rule) for rule in finding.estimates],
-                "sentence": finding.sentence,
-            }
-            for finding in found.findings
-        ],
-    }

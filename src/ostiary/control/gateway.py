@@ -7,6 +7,7 @@ from ostiary.control.decisions import Decisions
 from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
 from ostiary.control.sessions import SessionControl
+from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
 from ostiary.control.verification import Verifier
 
@@ -22,3 +23,4 @@ class GatewayControl:
     decisions: Decisions
     verifier: Verifier
     history: ChangeHistory
+    simulator: Simulator

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
 from ostiary.control.service_accounts import ServiceAccounts
+from ostiary.control.simulation import Simulation, SimulationFilter, simulate
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
 from ostiary.policy import CedarPolicy, Explanation, Problem, check, explain, single_access
+from ostiary.policy.load import load
 from ostiary.recording import (
     AuditFilter,
     Changed,
@@ -64,6 +66,26 @@ def asked_about(identifier: str, groups: Sequence[str], kind: str = "workload") 
             f'"{identifier}" is no principal: write issuer:subject, as in github:repo:acme/shop:ref:refs/heads/main'
         )
     return Principal(PrincipalKind(kind), issuer, subject, frozenset(groups), 0.0, 0.0, "asked about")
+
+
+@dataclass(frozen=True, slots=True)
+class Explaining:
+    """How certain policies rule."""
+
+    policy: CedarPolicy
+    judge: Callable[[Target, str], Action]
+    clock: Callable[[], float]
+
+    def sql(self, principal: Principal, target: Target, text: str, rows: int | None = None) -> Explanation:
+        """On a statement; `rows`: the target's estimate. Raises ValueError when it can't be parsed."""
+        action = replace(self.judge(target, text), rows_estimate=rows)
+        return explain(self.policy, principal, target, action, self.clock())
+
+    def access(
+        self, principal: Principal, target: Target, operation: Operation, name: str, rows: int | None = None
+    ) -> Explanation:
+        """On one operation on one object."""
+        return explain(self.policy, principal, target, single_access(target, operation, name, rows), self.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +178,28 @@ class Operations:
         """What is wrong with the policies."""
         return check(path or self.policies, frozenset(self.approval_groups))
 
+    def explaining(self) -> "Explaining":
+        """The policies, loaded once, to be asked as often as one likes. Raises PolicyError."""
+        return Explaining(CedarPolicy(self.policies, self.clock), self.judge, self.clock)
+
     def explain_sql(self, principal: Principal, target: Target, text: str, rows: int | None = None) -> Explanation:
         """How policy rules on a statement; `rows`: the target's estimate. Raises ValueError when it can't be parsed."""
-        policy = CedarPolicy(self.policies, self.clock)
-        action = replace(self.judge(target, text), rows_estimate=rows)
-        return explain(policy, principal, target, action, self.clock())
+        return self.explaining().sql(principal, target, text, rows)
 
     def explain_access(
         self, principal: Principal, target: Target, operation: Operation, name: str, rows: int | None = None
     ) -> Explanation:
         """How policy rules on one operation on one object."""
-        policy = CedarPolicy(self.policies, self.clock)
-        return explain(policy, principal, target, single_access(target, operation, name, rows), self.clock())
+        return self.explaining().access(principal, target, operation, name, rows)
+
+    def simulate(self, proposed: Path, wanted: SimulationFilter) -> Iterator[Simulation]:
+        """What other policies would have made of what was recorded, part by part. Raises PolicyError, OSError."""
+        current, other = load(self.policies), load(proposed)
+        after: str | None = ""
+        while after is not None:
+            part = simulate(self.recordings, wanted, current, other, self.targets, self.judge, after)
+            yield part
+            after = part.next
 
     def principal(self, identifier: str, groups: Sequence[str], kind: str = "workload") -> Principal:
         """A principal to ask about: `issuer:subject`. It proves nothing and opens nothing."""

@@ -5,7 +5,7 @@ All problems of a directory are found in one go; one problem is enough for none 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from itertools import accumulate
@@ -72,6 +72,18 @@ def load(path: Path, stored: Mapping[str, str] | None = None) -> RuleSet:
         stored: further rules: `@id` → text.
     """
     problems: list[Problem] = []
+    return _compiled(_texts(path, problems), stored or {}, problems)
+
+
+def load_texts(files: Mapping[str, str]) -> RuleSet:
+    """The same of texts by the names of their files. Raises PolicyError, and only that."""
+    problems: list[Problem] = []
+    if not files:
+        problems.append(Problem("policies", 0, "there are none: nothing would be permitted"))
+    return _compiled(((Path(name), text) for name, text in sorted(files.items())), {}, problems)
+
+
+def _compiled(texts: Iterable[tuple[Path, str]], stored: Mapping[str, str], problems: list[Problem]) -> RuleSet:
     rules: dict[str, Rule] = {}
 
     def take(file: str, unnamed: str, line: int, chunk: str, only: str | None = None) -> None:
@@ -88,10 +100,10 @@ def load(path: Path, stored: Mapping[str, str] | None = None) -> RuleSet:
         if len(rules) > MAX_RULES:
             raise PolicyError([Problem(file, line, f"more than {MAX_RULES} policies")])
 
-    for path_of, text in _texts(path, problems):
+    for path_of, text in texts:
         for index, (line, chunk) in enumerate(split(text), 1):
             take(str(path_of), f"{path_of.name}:{index}", line, chunk)
-    for name, text in (stored or {}).items():
+    for name, text in stored.items():
         file, chunks = f'policy "{name}"', split(text)
         if len(chunks) == 1:
             take(file, name, *chunks[0], only=name)
