@@ -10,6 +10,7 @@ from pathlib import Path
 from ostiary.config import Settings
 from ostiary.core import TlsMode
 from ostiary.credentials import SecretUnavailable, StaticCredential
+from ostiary.export import AnySink, WebhookSettings
 from ostiary.identity import AnyIssuer, HttpFetch, Identities, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.certificate_issuer import read_authorities
 from ostiary.identity.keys import check_files
@@ -52,6 +53,8 @@ def _problems(settings: Settings) -> Iterator[str]:
     yield from _told(place("server", "masking_key"), "server.masking_key: ", settings.masking)
     yield from _told(place("server", "state"), "server.state: ", settings.state_url)
     yield from _told(place("server", "recording_key"), "", lambda: _check_key(settings.recording_key))
+    for index, sink in enumerate(settings.export):
+        yield from _told(place("export", index), f"export {sink.common.name}: ", partial(_check_sink, sink))
     for name in ("recordings", "recording_key"):
         above = _existing(getattr(settings, name))
         if not os.access(above, os.W_OK | os.X_OK):
@@ -78,6 +81,14 @@ def _check_issuer(issuer: AnyIssuer) -> None:
         from ostiary.identity.saml.metadata import read_metadata
 
         read_metadata(issuer.metadata, issuer.entity_id)
+
+
+def _check_sink(settings: AnySink) -> None:
+    from ostiary.export.sinks import sink_of
+
+    sink_of(settings)
+    if isinstance(settings, WebhookSettings):
+        settings.secret.read()
 
 
 def _check_key(path: Path) -> None:

@@ -16,6 +16,7 @@ from ostiary.accounts.identity import AccountIdentity, Liveness
 from ostiary.accounts.issued import Tokens
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.app.api import Rooms, start_api
+from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import issuer_named, observe, start_metrics, watch_lag
 from ostiary.approvals import ApprovalService
@@ -95,6 +96,11 @@ async def start(settings: Settings) -> Running:
         roots = [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]
         tls = listener_tls(settings, "postgresql", roots)
         signer = Signer.load(settings.recording_key)
+        meter = Meter()
+        exporter = exporter_of(settings, meter)
+        if exporter is not None:
+            # After the recordings are sealed: their end is told too.
+            stack.push_async_callback(exporter.close)
         recording = FileRecording(settings.recordings, signer, time.time, settings.fsync)
         stack.callback(recording.close)
         store = await Store.open(settings.state_url())
@@ -111,11 +117,10 @@ async def start(settings: Settings) -> Running:
         clients = Clients(store.accounts, own, time.time)
         tokens = _tokens(settings, own, store) if own is not None else None
         accounts = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
-        meter = Meter()
         identity = MeasuredIdentity(accounts, meter, issuer_named(settings.issuers))
         oauth = OAuth(clients, tokens, others, registry.by_name, time.time) if tokens is not None else None
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
-        ports = Ports(registry, identity, policy, asked, lent, masking, recording)
+        ports = Ports(registry, identity, policy, asked, lent, masking, stopping(settings, recording))
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
         listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
         serving: dict[str, int] = {}
@@ -130,7 +135,8 @@ async def start(settings: Settings) -> Running:
         liveness = Liveness(store.accounts, time.time)
         observe(meter, gate, listeners, recording, others, leases, policy)
         following = _follow(policy, settings.policies, stamp, meter)
-        for work in (following, leases.run(), _end_closed(liveness, listeners), watch_lag(meter)):
+        exporting = () if exporter is None else (exporter.run(),)
+        for work in (following, leases.run(), _end_closed(liveness, listeners), watch_lag(meter), *exporting):
             task = asyncio.create_task(work)
             stack.push_async_callback(_cancel, task)
         if settings.api is not None:

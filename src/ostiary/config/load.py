@@ -85,6 +85,7 @@ def _settings(
         api=server.listen.get(API),
         metrics=server.listen.get(METRICS),
         log=server.log.made(),
+        export=tuple(sink.made(base) for sink in file.export),
         issuers=tuple(issuer.made(base) for issuer in file.issuers),
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},
@@ -181,6 +182,7 @@ def _across(data: object) -> Iterator[Problem]:
     targets = list(_entries(data, "targets"))
     names = {each.get("name") for _, each in targets}
     yield from _doubles("targets", targets, "name")
+    yield from _doubles("export", list(_entries(data, "export")), "name")
     issuers = list(_entries(data, "issuers"))
     yield from _doubles("issuers", issuers, "name")
     server = data.get("server")

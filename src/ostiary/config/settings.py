@@ -9,6 +9,7 @@ from ostiary.approvals import ApprovalGroup
 from ostiary.config.stored import Declared
 from ostiary.core import Secret, Target
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
+from ostiary.export.config import AnySink
 from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
 from ostiary.resources import Key
@@ -45,6 +46,8 @@ class Settings:
     #: (host, port) of the listener for scrapers, on loopback; None: there is none.
     metrics: tuple[str, int] | None
     log: Logging
+    #: Where audit events go.
+    export: tuple[AnySink, ...]
     issuers: tuple[AnyIssuer, ...]
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from ostiary.approvals import ApprovalGroup
+from ostiary.config.export import Sink
 from ostiary.config.issuers import Issuer
 from ostiary.config.values import (
     METRICS,
@@ -328,3 +329,4 @@ class File(Section):
     masking: dict[str, Rule] = Field(default_factory=dict)
     detectors: Detectors | None = None
     approvals: dict[str, Approval] = Field(default_factory=dict)
+    export: list[Sink] = Field(default_factory=list)

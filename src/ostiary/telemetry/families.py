@@ -97,6 +97,12 @@ REQUESTS = _histogram(
     "method", "route", "status",
 )  # fmt: skip
 LAG = _histogram("event_loop_lag_seconds", "By how much a timer came late.")
+EXPORT_BACKLOG = _gauge("export_backlog_bytes", "Bytes of recordings that a sink has yet to be told of.", "sink")
+EXPORT_DROPPED = _counter(
+    "export_dropped_bytes", "Bytes of recordings that were passed over: the sink is full.", "sink"
+)
+EXPORTED = _counter("export_events", "Events; result: delivered, rejected.", "sink", "result")
+EXPORT_FAILED = _counter("export_failures", "Deliveries that failed and are tried again.", "sink")
 SERIES_LOST = _counter("series_overflowed", "Samples that went under other because a metric had too many series.")
 
 FAMILIES: Final[dict[str, Family]] = {
