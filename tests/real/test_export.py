@@ -62,6 +62,7 @@ def test_what_happened_is_told_and_a_kill_loses_nothing(served: Served) -> None:
     token = served.token().reveal_text()
     assert token.partition(".")[0] not in text
     assert (served.home / "events.jsonl").stat().st_mode & 0o777 == 0o600
+    served.start()
 
 
 def test_a_full_sink_refuses(served: Served) -> None:
