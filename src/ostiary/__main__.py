@@ -83,6 +83,9 @@ async def _serving(path: Path, files: int) -> None:
     process.settle()
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     log.info("serving", version=__version__, open_files=files, **gateway.ports)
+    if gateway.setup_link is not None:
+        # Past the log, which others keep and read.
+        sys.stderr.write(f"set up the local administrator, within an hour: {gateway.setup_link.reveal_text()}\n")
     await stop.wait()
     log.info("stopping: sessions end, credentials are taken back")
     await gateway.stop()

@@ -16,8 +16,19 @@ from sqlalchemy import text
 from ostiary.accounts import AccountKey, ServiceAccount
 from ostiary.approvals import Approval, ApprovalRequest, ApprovalState, Limits
 from ostiary.resources import StoredResource
+from ostiary.signin.people import Code, DeviceRequest, LocalAdmin, Login, Who
 from ostiary.store import Store, StoreError
-from ostiary.store.tables import approvals, metadata, resources, service_account_keys, service_accounts
+from ostiary.store.tables import (
+    approvals,
+    device_requests,
+    local_admins,
+    login_codes,
+    logins,
+    metadata,
+    resources,
+    service_account_keys,
+    service_accounts,
+)
 from tests.store.contract import ASKED, CHECKS
 
 
@@ -63,6 +74,10 @@ def test_columns_are_the_fields() -> None:
     assert {field.name for field in fields(ServiceAccount)} - {"keys"} == set(service_accounts.columns.keys())
     assert {field.name for field in fields(AccountKey)} == set(service_account_keys.columns.keys())
     assert {field.name for field in fields(StoredResource)} == set(resources.columns.keys())
+    names = {field.name for kind in (Login, Who) for field in fields(kind)} - {"who"}
+    assert names == set(logins.columns.keys())
+    for kind, table in ((Code, login_codes), (DeviceRequest, device_requests), (LocalAdmin, local_admins)):
+        assert {field.name for field in fields(kind)} == set(table.columns.keys())
 
 
 async def test_the_file_is_private_and_in_wal_mode(url: str, tmp_path: Path) -> None:
@@ -89,7 +104,7 @@ async def test_a_newer_schema_is_refused(url: str) -> None:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     await store.close()
     with pytest.raises(
-        StoreError, match=r"has schema 9999, and this version knows none newer than 0003: run the newer"
+        StoreError, match=r"has schema 9999, and this version knows none newer than 0004: run the newer"
     ):
         await Store.open(url)
 

@@ -8,6 +8,8 @@ Named here is what the store and every command may load quickly; the rest has li
 
 from ostiary.accounts.model import (
     ISSUER_NAME,
+    LOCAL_ISSUER,
+    LOGIN_CLAIM,
     MAX_KEYS,
     AccountKey,
     KeyKind,
@@ -21,6 +23,8 @@ from ostiary.accounts.secrets import digest, new_key_id, new_secret
 
 __all__ = [
     "ISSUER_NAME",
+    "LOCAL_ISSUER",
+    "LOGIN_CLAIM",
     "MAX_KEYS",
     "AccountKey",
     "AccountRepository",

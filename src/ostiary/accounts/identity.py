@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ostiary.accounts.clients import Client, Clients
-from ostiary.accounts.issued import TOKEN_CLAIM, Tokens
+from ostiary.accounts.issued import TOKEN_CLAIM, Tokens, spendable
 from ostiary.accounts.model import ISSUER_NAME, ServiceAccount, key_of
 from ostiary.accounts.repository import AccountRepository
 from ostiary.accounts.routing import is_assertion, issuer_of
@@ -87,7 +87,7 @@ class Liveness:
         """For each a clause that says why it must end; empty when it may go on. Never raises."""
         now = self._clock()
         names = {each.subject for each in principals if each.issuer == ISSUER_NAME}
-        tokens = {f"token:{each.claims[TOKEN_CLAIM]}" for each in principals if TOKEN_CLAIM in each.claims}
+        tokens = {spent for each in principals for spent in spendable(each)}
         found: dict[str, ServiceAccount] = {}
         spent: set[str] = set()
         try:
@@ -108,7 +108,7 @@ def _ours(principal: Principal) -> bool:
 
 
 def _why(principal: Principal, found: dict[str, ServiceAccount], spent: set[str], now: float) -> str:
-    if f"token:{principal.claims.get(TOKEN_CLAIM)}" in spent:
+    if not spent.isdisjoint(spendable(principal)):
         return "its token was revoked"
     if principal.issuer != ISSUER_NAME:
         return ""

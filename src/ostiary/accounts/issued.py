@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from joserfc import jwt
 
-from ostiary.accounts.model import ISSUER_NAME, ServiceAccount, key_of
+from ostiary.accounts.model import ISSUER_NAME, LOGIN_CLAIM, ServiceAccount, key_of
 from ostiary.accounts.repository import AccountRepository
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.core import Principal, PrincipalKind, Proof, Secret
@@ -25,6 +25,14 @@ from ostiary.identity.rules import check_audience, check_bearer, check_times
 
 #: Claim of a principal's records that names the token of ours it came with.
 TOKEN_CLAIM: Final = "token"  # noqa: S105 - names a claim
+
+
+def spendable(principal: Principal) -> list[str]:
+    """Ids that end the principal's token when they are spent: its own, and that of the login it came from."""
+    claims = principal.claims
+    return [
+        f"{kind}:{claims[name]}" for kind, name in (("token", TOKEN_CLAIM), ("login", LOGIN_CLAIM)) if name in claims
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,8 @@ class Tokens:
             claims["targets"] = list(targets)
         if key_of(principal):
             claims["key"] = key_of(principal)
+        if LOGIN_CLAIM in principal.claims:
+            claims[LOGIN_CLAIM] = principal.claims[LOGIN_CLAIM]
         signer = self.keys.signer()
         header = {"alg": "ES256", "typ": "at+jwt", "kid": signer.kid}
         return Secret(jwt.encode(header, claims, signer.key, ["ES256"])), float(expires_at - now)
@@ -106,7 +116,7 @@ class Tokens:
 
     async def alive(self, issued: Issued) -> ServiceAccount | None:
         """Raises Refused when it was revoked, or its account or key is closed. Returns the account it stands for."""
-        if f"token:{issued.jti}" in await self._repository.spent([f"token:{issued.jti}"]):
+        if await self._repository.spent(spendable(issued.principal)):
             raise refused("it was revoked", NEW_TOKEN)
         if issued.principal.issuer != ISSUER_NAME:
             return None
@@ -147,6 +157,7 @@ def _issued(claims: Mapping[str, Any], expires_at: float, grace: float) -> Issue
     issuer, _, subject = claims["sub"].partition(":")
     jti = claims["jti"]
     known = {"client_id": claims["client_id"], TOKEN_CLAIM: jti}
+    known |= {name: claims[name] for name in ("key", LOGIN_CLAIM) if is_safe_text(claims.get(name), 64)}
     principal = Principal(
         kind=PrincipalKind(claims["kind"]),
         issuer=issuer,
@@ -155,6 +166,6 @@ def _issued(claims: Mapping[str, Any], expires_at: float, grace: float) -> Issue
         expires_at=expires_at,
         session_until=min(expires_at + grace, claims["session_until"]),
         proof_id=jti,
-        claims=known | ({"key": claims["key"]} if is_safe_text(claims.get("key"), 64) else {}),
+        claims=known,
     )
     return Issued(claims, jti, claims["client_id"], expires_at, tuple(claims.get("targets", ())), principal)

@@ -10,6 +10,10 @@ from ostiary.core import Principal
 
 #: Issuer of service accounts in principals' ids: `service-accounts:billing`. No configured issuer may be called so.
 ISSUER_NAME: Final = "service-accounts"
+#: Issuer of the local administrator: `ostiary:admin`. As above.
+LOCAL_ISSUER: Final = "ostiary"
+#: Claim of a principal, and of its tokens, that names the login it came from.
+LOGIN_CLAIM: Final = "login"
 MAX_KEYS: Final = 8
 #: Entries each of groups, targets and networks.
 MAX_ENTRIES: Final = 64

@@ -197,10 +197,12 @@ class _Exchange:
     def _complete(self, start: Message, body: Message) -> Message:
         headers = MutableHeaders(scope=start)
         headers["X-Request-Id"] = self.request_id
-        headers.update(_SECURITY)
+        for name, value in _SECURITY.items():
+            headers.setdefault(name, value)
         if self._tls:
             headers["Strict-Transport-Security"] = _HSTS
         reads = self.scope["method"] == "GET" and start["status"] == 200 and not body.get("more_body", False)
+        reads = reads and headers.get("cache-control") != "no-store"
         headers["Cache-Control"] = "private, no-cache" if reads else "no-store"
         if not reads:
             return body

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ostiary import __version__
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import count_request
 from ostiary.app.operations import inventory_of, judged
+from ostiary.app.people import PeopleRooms
 from ostiary.approvals import ApprovalDesk, ApprovalService
 from ostiary.config import Settings
 from ostiary.control.access import Access
@@ -26,12 +28,15 @@ from ostiary.control.verification import Verifier
 from ostiary.core import Target
 from ostiary.gate.ports import Identity
 from ostiary.masking import MaskingConfig
-from ostiary.oauth import PATHS, OAuth
+from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
 from ostiary.policy import CedarPolicy
 from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
 from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class Rooms:
     #: None: the gateway has no URL that it could issue tokens under.
     oauth: OAuth | None = None
     meter: Meter = field(default_factory=Meter)
+    #: None: nobody signs in here.
+    people: PeopleRooms | None = None
+    #: None: one is opened.
+    audit: AuditLog | None = None
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -58,6 +67,7 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
     from ostiary.api import metrics
     from ostiary.api.app import make_app
     from ostiary.api.models.gateway import Version
+    from ostiary.api.routes.people import FORMS as PAGE_FORMS
     from ostiary.api.server import ApiServer
 
     assert settings.api is not None
@@ -73,19 +83,35 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
         from ostiary.api.routes import oauth
 
         beside.append(oauth.build(rooms.oauth, allow_plaintext_loopback=settings.plaintext_loopback))
+    if rooms.people is not None:
+        beside += _pages(settings, rooms.store, rooms.people)
     control = control_of(stack, settings, rooms)
     served = partial(count_request, rooms.meter)
-    app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=PATHS.values(), served=served)
+    forms = [*PATHS.values(), *PEOPLE_PATHS.values(), *PAGE_FORMS]
+    app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=forms, served=served)
     server = ApiServer(app, tls)
     port = await listen(server, *settings.api)
     stack.push_async_callback(server.stop)
     return port
 
 
+def _pages(settings: Settings, store: Store, rooms: PeopleRooms) -> "list[APIRouter]":
+    from ostiary.api.browser import Browsers
+    from ostiary.api.routes import people
+
+    browsers = Browsers(rooms.logins, settings.url, plaintext_loopback=settings.plaintext_loopback)
+    stands_on = people.People(
+        browsers, rooms.logins, rooms.admins, store.people, rooms.authorization, lambda: rooms.ways, time.time
+    )
+    return [people.build(stands_on, people.LoginPage(stands_on))]
+
+
 def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> GatewayControl:
     """Every use-case of a running gateway."""
-    audit = AuditLog(rooms.recording)
-    stack.callback(audit.close)
+    audit = rooms.audit
+    if audit is None:
+        audit = AuditLog(rooms.recording)
+        stack.callback(audit.close)
     reader = Reader()
     stack.callback(reader.close)
     access = Access(rooms.identity.identify, rooms.policy, rooms.targets)

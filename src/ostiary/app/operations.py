@@ -12,12 +12,14 @@ from ostiary.control import Operations, ServiceAccounts
 from ostiary.control.access import Access
 from ostiary.control.changes import Changes
 from ostiary.control.inventory import Inventory
+from ostiary.control.local_admin import LocalAdminLink
 from ostiary.core import Action, Principal, Proof, Target
 from ostiary.credentials import PostgresRoleCredential, StaticCredential
 from ostiary.masking import MaskingConfig
 from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer
+from ostiary.signin.repository import PeopleRepository
 
 if TYPE_CHECKING:
     from ostiary.store import Store
@@ -36,6 +38,11 @@ def operations_of(settings: Settings) -> Operations:
         async with _store(settings) as store:
             yield store.accounts
 
+    @asynccontextmanager
+    async def people() -> AsyncIterator[PeopleRepository]:
+        async with _store(settings) as store:
+            yield store.people
+
     return Operations(
         identify=lambda proof: _identify(settings, proof),
         policies=settings.policies,
@@ -47,6 +54,9 @@ def operations_of(settings: Settings) -> Operations:
         approvals=approvals,
         service_accounts=ServiceAccounts(
             accounts, tuple(target.name for target in settings.targets), lambda: _changes(settings), time.time
+        ),
+        local_admin=LocalAdminLink(
+            people, lambda: _changes(settings), settings.url if settings.api is not None else "", time.time
         ),
         judge=judged,
     )

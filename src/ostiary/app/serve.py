@@ -19,9 +19,10 @@ from ostiary.app.api import Rooms, start_api
 from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import issuer_named, observe, start_metrics, watch_lag
+from ostiary.app.people import first_link, people_of
 from ostiary.approvals import ApprovalService
 from ostiary.config import Settings
-from ostiary.core import Refusal, RefusalKind, Target
+from ostiary.core import Refusal, RefusalKind, Secret, Target
 from ostiary.credentials import (
     Issuer,
     LeaseService,
@@ -37,10 +38,11 @@ from ostiary.masking import ColumnMasking
 from ostiary.oauth import OAuth
 from ostiary.policy import CedarPolicy, PolicyError
 from ostiary.protocols.registry import PROTOCOLS
-from ostiary.recording import FileRecording, Signer
+from ostiary.recording import AuditLog, FileRecording, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
+from ostiary.signin.ways import Ways
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition, families
 from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity
@@ -74,6 +76,8 @@ class Running:
     ports: dict[str, int]
     policy: CedarPolicy
     meter: Meter
+    #: Address of the one-time link that sets up the local administrator, where nobody can sign in yet.
+    setup_link: Secret | None
     _exit: AsyncExitStack
 
     def reload(self) -> None:
@@ -118,7 +122,12 @@ async def start(settings: Settings) -> Running:
         tokens = _tokens(settings, own, store) if own is not None else None
         accounts = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
         identity = MeasuredIdentity(accounts, meter, issuer_named(settings.issuers))
-        oauth = OAuth(clients, tokens, others, registry.by_name, time.time) if tokens is not None else None
+        audit = AuditLog(recording)
+        stack.callback(audit.close)
+        signs_in = tokens is not None and settings.api is not None
+        people = people_of(stack, settings, store, audit, Ways()) if signs_in else None
+        grants = people.grants if people is not None else None
+        oauth = OAuth(clients, tokens, others, registry.by_name, time.time, grants) if tokens is not None else None
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
         ports = Ports(registry, identity, policy, asked, lent, masking, stopping(settings, recording))
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
@@ -152,11 +161,14 @@ async def start(settings: Settings) -> Running:
                 live,
                 oauth,
                 meter,
+                people,
+                audit,
             )
             serving["api"] = await start_api(stack, settings, rooms)
         if settings.metrics is not None:
             serving["metrics"] = await start_metrics(stack, lambda: exposition(meter.numbers()), *settings.metrics)
-        return Running(serving, policy, meter, stack.pop_all())
+        link = await first_link(settings, store, people) if people is not None else None
+        return Running(serving, policy, meter, link, stack.pop_all())
 
 
 async def _stop(listener: Listener) -> None:

@@ -29,6 +29,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     "service-accounts": Entry(
         "service_accounts", "Identities for programs that have no issuer: create, list, disable, rotate, …"
     ),
+    "admin": Entry("admin", "The local administrator: link."),
     "targets": Entry("targets", "What can be reached: list, show."),
     "login": Entry("login", "Log in at a gateway as a person, in the browser.", alone=True),
     "logout": Entry("login", "End a login: at the gateway, and on this machine.", alone=True),

@@ -1,7 +1,5 @@
 """`ostiary service-accounts create|list|show|disable|enable|add-key|remove-key|rotate`."""
 
-import os
-import pwd
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +8,9 @@ import typer
 
 from ostiary.accounts import ServiceAccount, shown
 from ostiary.cli.common import ConfigOption, Context, errors, run
+from ostiary.cli.operator import this_user
 from ostiary.cli.output import Output, OutputOption, err, fail, moment, say, structured, table
-from ostiary.control import NewKey, local_operator
-from ostiary.control.access import Permission
+from ostiary.control import NewKey
 from ostiary.core.duration import seconds
 
 _LONGEST_KEY = 64 * 1024
@@ -49,7 +47,7 @@ def build(context: Context) -> typer.Typer:
         with errors():
             made = run(
                 context.operations(config).service_accounts.create(
-                    _user(),
+                    this_user(),
                     name,
                     owner,
                     groups=groups or (),
@@ -92,14 +90,14 @@ def build(context: Context) -> typer.Typer:
     def disable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
         """Let nobody in with it, and end its sessions within 5 seconds."""
         with errors():
-            after = run(context.operations(config).service_accounts.disable(_user(), name))
+            after = run(context.operations(config).service_accounts.disable(this_user(), name))
         _changed(after, output)
 
     @group.command()
     def enable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
         """Undo `disable`."""
         with errors():
-            after = run(context.operations(config).service_accounts.enable(_user(), name))
+            after = run(context.operations(config).service_accounts.enable(this_user(), name))
         _changed(after, output)
 
     @group.command("add-key")
@@ -113,7 +111,7 @@ def build(context: Context) -> typer.Typer:
         """One more key. A secret is printed once, alone on standard output."""
         with errors():
             made = run(
-                context.operations(config).service_accounts.add_key(_user(), name, _read(public_key), _end(expires))
+                context.operations(config).service_accounts.add_key(this_user(), name, _read(public_key), _end(expires))
             )
         _show_key(made, f'service account "{name}": key added', output)
 
@@ -126,7 +124,7 @@ def build(context: Context) -> typer.Typer:
     ) -> None:
         """Take a key away; sessions that it opened end within 5 seconds."""
         with errors():
-            after = run(context.operations(config).service_accounts.remove_key(_user(), name, key_id))
+            after = run(context.operations(config).service_accounts.remove_key(this_user(), name, key_id))
         _changed(after, output)
 
     @group.command()
@@ -142,21 +140,12 @@ def build(context: Context) -> typer.Typer:
         with errors():
             made = run(
                 context.operations(config).service_accounts.rotate(
-                    _user(), name, seconds(overlap), _read(public_key), _end(expires)
+                    this_user(), name, seconds(overlap), _read(public_key), _end(expires)
                 )
             )
         _show_key(made, f'service account "{name}": rotated, its other keys end in {overlap}', output)
 
     return group
-
-
-def _user() -> Permission:
-    """Of whoever runs this, by the system's word."""
-    number = os.getuid()
-    try:
-        return local_operator(pwd.getpwuid(number).pw_name)
-    except KeyError:
-        return local_operator(str(number))
 
 
 def _end(expires: str) -> float | None:

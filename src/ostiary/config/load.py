@@ -10,7 +10,7 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ostiary.accounts import ISSUER_NAME
+from ostiary.accounts import ISSUER_NAME, LOCAL_ISSUER
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
@@ -81,6 +81,7 @@ def _settings(
         tls=pair if tls is not None else None,
         plaintext_loopback=server.plaintext_loopback,
         token_lifetime=server.token_lifetime,
+        login_lifetime=server.login_lifetime,
         listen={str(name): where for name, where in server.listen.items() if name not in (API, METRICS)},
         api=server.listen.get(API),
         metrics=server.listen.get(METRICS),
@@ -190,11 +191,9 @@ def _across(data: object) -> Iterator[Problem]:
         if each.get("type") == "x509" and isinstance(server, dict) and server.get("tls") is None:
             why = "clients show certificates in TLS: write `server.tls: auto` or {cert: PATH, key: PATH}"
             yield ("issuers", index, "type"), why
-        if each.get("name") == ISSUER_NAME:
-            yield (
-                ("issuers", index, "name"),
-                f'"{ISSUER_NAME}" names the service accounts of this gateway: choose another',
-            )
+        if (name := each.get("name")) in (ISSUER_NAME, LOCAL_ISSUER):
+            whom = "service accounts" if name == ISSUER_NAME else "local administrator"
+            yield ("issuers", index, "name"), f'"{name}" names the {whom} of this gateway: choose another'
     for index, each in _entries(data, "classification"):
         wanted = each.get("target")
         if isinstance(wanted, str) and wanted not in names:

@@ -39,6 +39,8 @@ class Settings:
     plaintext_loopback: bool
     #: Seconds that an access token of the gateway's own lives.
     token_lifetime: float
+    #: Seconds that a person's login lasts at most.
+    login_lifetime: float
     #: protocol → (host, port)
     listen: Mapping[str, tuple[str, int]]
     #: (host, port) of the API; None: there is none.

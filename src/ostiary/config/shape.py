@@ -84,6 +84,7 @@ class Server(Section):
     ) = None
     plaintext_loopback: bool = False
     token_lifetime: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 600.0
+    login_lifetime: Annotated[Seconds, Field(ge=60.0, le=30 * 86400.0)] = 12 * 3600.0
     masking_key: Hidden | None = None
     log: Log = Log()
     listen: Annotated[dict[ListenerName, Address], Field(min_length=1)]

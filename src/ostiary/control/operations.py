@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
+from ostiary.control.local_admin import LocalAdminLink
 from ostiary.control.service_accounts import ServiceAccounts
 from ostiary.control.simulation import Simulation, SimulationFilter, simulate
 from ostiary.core import Action, Operation, Principal, PrincipalKind, Proof, Secret, Target
@@ -105,6 +106,7 @@ class Operations:
     #: SQL text on a target, as the gate would see it without a catalogue of the server.
     judge: Callable[[Target, str], Action]
     service_accounts: ServiceAccounts
+    local_admin: LocalAdminLink
     clock: Callable[[], float] = time.time
 
     # ------------------------------------------------------------ targets

@@ -69,7 +69,15 @@ permit (
 )
 when { resource in [Object::"orders/pg_catalog", Object::"orders/information_schema"] };
 
-// Who may use the REST API. Only a rule that names these actions permits them.
+// Who runs the gateway without an identity provider: see "People" in docs/identity.md.
+@id("local-administrator")
+permit (
+  principal == Human::"ostiary:admin",
+  action in [Action::"view", Action::"audit", Action::"approve", Action::"administer"],
+  resource in Gateway::"ostiary"
+);
+
+// Who else may use the REST API. Only a rule that names these actions permits them.
 // @id("operators")
 // permit (
 //   principal in Group::"repo/acme/operators",

@@ -5,6 +5,6 @@ RFC 6749 §5.2 has them, `metadata` says what there is (RFC 8414). docs/service-
 """
 
 from ostiary.oauth.endpoint import Answer, OAuth, refusal
-from ostiary.oauth.metadata import METADATA_PATH, PATHS
+from ostiary.oauth.metadata import METADATA_PATH, PATHS, PEOPLE_PATHS
 
-__all__ = ["METADATA_PATH", "PATHS", "Answer", "OAuth", "refusal"]
+__all__ = ["METADATA_PATH", "PATHS", "PEOPLE_PATHS", "Answer", "OAuth", "refusal"]

@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ostiary.accounts import ISSUER_NAME
+from ostiary.accounts import ISSUER_NAME, LOGIN_CLAIM
 from ostiary.accounts.clients import Clients
 from ostiary.accounts.issued import Issued, Tokens
 from ostiary.core import Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authentication import authenticate
+from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, OAuth2Error, told
 from ostiary.oauth.grants import Grants
 from ostiary.oauth.metadata import metadata
+from ostiary.oauth.people import PeopleGrants
 from ostiary.oauth.request import Form
 
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -36,11 +38,18 @@ class OAuth:
     """All of them. Arguments as of `Grants`."""
 
     def __init__(
-        self, clients: Clients, tokens: Tokens, others: Identity, targets: Collection[str], clock: Callable[[], float]
+        self,
+        clients: Clients,
+        tokens: Tokens,
+        others: Identity,
+        targets: Collection[str],
+        clock: Callable[[], float],
+        people: PeopleGrants | None = None,
     ) -> None:
         self._clients = clients
         self._tokens = tokens
-        self._grants = Grants(clients, tokens, others, targets, clock)
+        self._people = people
+        self._grants = Grants(clients, tokens, others, targets, clock, people)
 
     async def token(self, body: bytes, authorization: str, source: str) -> Answer:
         """`source`: address of the client, "ip:port"; `authorization`: the header, or empty."""
@@ -58,6 +67,8 @@ class OAuth:
 
         async def work(form: Form) -> dict[str, Any]:
             client = await authenticate(self._clients, form)
+            if client is None and self._people is not None and await self._people.revoke(form):
+                return {}
             issued = self._tokens.parsed(Secret(form.required("token")))
             if issued is not None and issued.client_id == (client.account.name if client else _nobody(issued)):
                 await self._tokens.revoke(issued)
@@ -94,7 +105,17 @@ class OAuth:
 
     def metadata(self) -> Answer:
         """What there is."""
-        return Answer(200, metadata(self.issuer), {})
+        return Answer(200, metadata(self.issuer, people=self._people is not None), {})
+
+    async def device(self, body: bytes, authorization: str, source: str) -> Answer:
+        """A device begins to wait for a person (RFC 8628 §3.1)."""
+
+        async def work(form: Form) -> dict[str, Any]:
+            if self._people is None:
+                raise InvalidRequestError("nobody logs in at this gateway")
+            return await self._people.begin_device(form)
+
+        return await _answered(work, body, authorization, source)
 
 
 def refusal(refused: Refused) -> Answer:
@@ -103,7 +124,9 @@ def refusal(refused: Refused) -> Answer:
 
 
 def _nobody(issued: Issued) -> str | None:
-    """The client id of a token that no client was issued."""
+    """The client id of a token that no client, or none that proves itself, was issued."""
+    if LOGIN_CLAIM in issued.principal.claims:
+        return CLI
     return issued.principal.id if issued.principal.issuer != ISSUER_NAME else None
 
 

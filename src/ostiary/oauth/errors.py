@@ -1,6 +1,7 @@
 """Errors of the endpoints: RFC 6749 §5.2, RFC 8693 §2.2.2."""
 
 from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
@@ -8,6 +9,7 @@ from authlib.oauth2.rfc6749.errors import (
     OAuth2Error,
     UnauthorizedClientError,
     UnsupportedGrantTypeError,
+    UnsupportedResponseTypeError,
 )
 
 from ostiary.gate.ports import Refused
@@ -38,6 +40,7 @@ def told(refused: Refused) -> str:
 
 
 __all__ = [
+    "AccessDeniedError",
     "InvalidClientError",
     "InvalidGrantError",
     "InvalidRequestError",
@@ -47,6 +50,7 @@ __all__ = [
     "SlowDownError",
     "UnauthorizedClientError",
     "UnsupportedGrantTypeError",
+    "UnsupportedResponseTypeError",
     "said",
     "told",
 ]

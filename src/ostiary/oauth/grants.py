@@ -10,6 +10,7 @@ from ostiary.accounts.limit import Limiter
 from ostiary.accounts.routing import is_assertion
 from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.ports import Identity, Refused
+from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import (
     InvalidClientError,
     InvalidGrantError,
@@ -17,9 +18,11 @@ from ostiary.oauth.errors import (
     InvalidScopeError,
     InvalidTargetError,
     SlowDownError,
+    UnauthorizedClientError,
     UnsupportedGrantTypeError,
     told,
 )
+from ostiary.oauth.people import PEOPLE_GRANTS, PeopleGrants
 from ostiary.oauth.request import Form
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -44,10 +47,17 @@ class Grants:
             issued is no ground for another one, or it would never end.
         targets: names of the declared targets.
         clock: Unix seconds.
+        people: grants of people who sign in here; None: nobody does.
     """
 
     def __init__(
-        self, clients: Clients, tokens: Tokens, others: Identity, targets: Collection[str], clock: Callable[[], float]
+        self,
+        clients: Clients,
+        tokens: Tokens,
+        others: Identity,
+        targets: Collection[str],
+        clock: Callable[[], float],
+        people: PeopleGrants | None = None,
     ) -> None:
         self._clients = clients
         self._tokens = tokens
@@ -56,6 +66,7 @@ class Grants:
         self._given = Limiter(clock, _RATE, _BURST)
         self._failures = Limiter(clock, _RATE, _BURST)
         self._clock = clock
+        self._people = people
 
     async def token(self, form: Form, client: Client | None) -> dict[str, object]:
         """The body of a good answer. Raises OAuth2Error."""
@@ -70,6 +81,8 @@ class Grants:
             return await self._exchange(form, client)
         if grant == JWT_BEARER:
             return await self._bearer(form, client)
+        if grant in PEOPLE_GRANTS and self._people is not None:
+            return await self._person(self._people, grant, form, client)
         raise UnsupportedGrantTypeError(None)
 
     async def _exchange(self, form: Form, client: Client | None) -> dict[str, object]:
@@ -95,6 +108,20 @@ class Grants:
             return self._issue(form, self._of(account), client or account, account)
         return self._issue(form, await self._subject(form.get("assertion"), form.source), client, None)
 
+    async def _person(self, people: PeopleGrants, grant: str, form: Form, client: Client | None) -> dict[str, object]:
+        if client is not None:
+            raise UnauthorizedClientError("this grant is for people, not for service accounts")
+        # Before anything is used up: a refresh token serves once.
+        targets = self._wanted(form, ())
+        host = form.source.rpartition(":")[0]
+        self._slow(self._failures, host)
+        try:
+            login, refresh = await people.granted(grant, form)
+        except InvalidGrantError:
+            self._failures.take(host)
+            raise
+        return self._made(login.principal(), CLI, targets) | {"refresh_token": refresh.reveal_text()}
+
     async def _subject(self, token: str, source: str) -> Principal:
         """Whom a token of a configured issuer is about."""
         host = source.rpartition(":")[0]
@@ -119,6 +146,9 @@ class Grants:
         self._slow(self._given, principal.id)
         self._given.take(principal.id)
         client_id = client.account.name if client is not None else principal.id
+        return self._made(principal, client_id, targets)
+
+    def _made(self, principal: Principal, client_id: str, targets: tuple[str, ...]) -> dict[str, object]:
         token, seconds = self._tokens.issue(principal, client_id, targets)
         return {"access_token": token.reveal_text(), "token_type": "Bearer", "expires_in": int(seconds)}
 

@@ -6,7 +6,16 @@ show what it says. `format` and docs/recording.md define the bytes.
 
 from ostiary.recording.chain import Fsync
 from ostiary.recording.follow import Following
-from ostiary.recording.format import Change, ChangeStage, DamagedRecording, Entry, NewerFormat, RecordingFailed
+from ostiary.recording.format import (
+    Change,
+    ChangeStage,
+    DamagedRecording,
+    Entry,
+    NewerFormat,
+    RecordingFailed,
+    SignIn,
+    SignInEvent,
+)
 from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
 from ostiary.recording.layout import NoSuchSession, find, recordings
 from ostiary.recording.read import read
@@ -56,6 +65,8 @@ __all__ = [
     "SessionFilter",
     "SessionState",
     "SessionSummary",
+    "SignIn",
+    "SignInEvent",
     "Signer",
     "State",
     "TrustedKeys",

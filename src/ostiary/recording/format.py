@@ -151,7 +151,44 @@ class Change:
     after: Mapping[str, Any]
 
 
-Body = Record | Header | Checkpoint | Seal | Head | Change
+class SignInEvent(StrEnum):
+    """What a person did, or did not get."""
+
+    #: In a browser.
+    SIGNED_IN = "signed-in"
+    REFUSED = "refused"
+    SIGNED_OUT = "signed-out"
+    #: A client was given a login.
+    GRANTED = "granted"
+    #: Somebody decided on a device that waits.
+    CONFIRMED = "confirmed"
+    DENIED = "denied"
+    #: A code or a refresh token came a second time, and what it gave was ended.
+    REUSED = "reused"
+    #: A one-time link was used for new credentials of the local administrator.
+    SET_UP = "set-up"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A signed line of an audit log: somebody signed in or out, or could not. It is written before it is so."""
+
+    event: SignInEvent
+    #: `issuer:subject`; empty where nobody proved to be anybody.
+    by: str
+    #: "password", "passkey", or the name of the issuer.
+    way: str
+    #: "browser", "ostiary-cli"
+    client: str
+    #: Address of the client, "ip:port".
+    source: str
+    #: The login that it is about; empty where there is none.
+    login_id: str
+    #: Why, in the words of the gateway.
+    reason: str
+
+
+Body = Record | Header | Checkpoint | Seal | Head | Change | SignIn
 
 KINDS: Final[Mapping[type[Body], str]] = {
     SessionStarted: "session_started",
@@ -167,6 +204,7 @@ KINDS: Final[Mapping[type[Body], str]] = {
     Seal: "seal",
     Head: "head",
     Change: "change",
+    SignIn: "sign_in",
 }
 _DECODERS: Final = {name: msgspec.json.Decoder(kind) for kind, name in KINDS.items()}
 

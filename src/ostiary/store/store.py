@@ -22,6 +22,7 @@ from ostiary.store.accounts import SqlAccounts
 from ostiary.store.approvals import SqlApprovals
 from ostiary.store.errors import StoreError
 from ostiary.store.migrate import migrate
+from ostiary.store.people import SqlPeople
 from ostiary.store.resources import SqlResources
 
 #: Seconds to wait for another writer, for a connection, or for an answer.
@@ -39,6 +40,7 @@ class Store:
         self.approvals = SqlApprovals(self)
         self.accounts = SqlAccounts(self)
         self.resources = SqlResources(self)
+        self.people = SqlPeople(self)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Self:

@@ -92,3 +92,61 @@ resources = Table(
 
 #: One row, which the migration made: the number of changes to `resources`.
 resource_revision = Table("resource_revision", metadata, Column("revision", BigInteger, nullable=False))
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("login_id", Text, primary_key=True),
+    Column("handle", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("claims", JSON, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "handle", unique=True),
+    Index(None, "issuer", "subject"),
+)
+
+login_codes = Table(
+    "login_codes",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("challenge", Text, nullable=False),
+    Column("who", JSON, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("login_id", Text, nullable=False),
+)
+
+device_requests = Table(
+    "device_requests",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("user_code", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("interval", Double, nullable=False),
+    Column("polled_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("who", JSON(none_as_null=True)),
+    Index(None, "user_code", unique=True),
+)
+
+local_admins = Table(
+    "local_admins",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text, nullable=False),
+    Column("passkeys", JSON, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("link_until", Double, nullable=False),
+)

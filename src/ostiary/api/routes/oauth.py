@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from ostiary.core import Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity.rules import check_private
-from ostiary.oauth import METADATA_PATH, PATHS, Answer, OAuth, refusal
+from ostiary.oauth import METADATA_PATH, PATHS, PEOPLE_PATHS, Answer, OAuth, refusal
 
 log = structlog.get_logger()
 
@@ -43,6 +43,7 @@ def build(oauth: OAuth, *, allow_plaintext_loopback: bool) -> APIRouter:
     posted(PATHS["token_endpoint"], oauth.token)
     posted(PATHS["revocation_endpoint"], oauth.revoke)
     posted(PATHS["introspection_endpoint"], oauth.introspect)
+    posted(PEOPLE_PATHS["device_authorization_endpoint"], oauth.device)
 
     @router.get(PATHS["jwks_uri"])
     async def jwks() -> JSONResponse:

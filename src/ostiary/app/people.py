@@ -1,0 +1,50 @@
+"""People who sign in at the gateway: what that is made of, when there is an API and the gateway has a URL."""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from ostiary.config import Settings
+from ostiary.core import Secret
+from ostiary.oauth.authorize import AuthorizationEndpoint
+from ostiary.oauth.people import PeopleGrants
+from ostiary.recording import AuditLog
+from ostiary.signin.admin import Admins, new_link
+from ostiary.signin.passwords import Passwords
+from ostiary.signin.sessions import Logins
+from ostiary.signin.ways import Ways
+from ostiary.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleRooms:
+    """All of it."""
+
+    logins: Logins
+    admins: Admins
+    authorization: AuthorizationEndpoint
+    grants: PeopleGrants
+    ways: Ways
+
+
+def people_of(stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog, ways: Ways) -> PeopleRooms:
+    """Closed by the stack."""
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    logins = Logins(store.people, store.accounts, audit.write, settings.login_lifetime, time.time)
+    return PeopleRooms(
+        logins,
+        Admins(store.people, passwords, time.time),
+        AuthorizationEndpoint(settings.url, store.people, time.time),
+        PeopleGrants(store.people, logins, settings.url, time.time),
+        ways,
+    )
+
+
+async def first_link(settings: Settings, store: Store, people: PeopleRooms) -> Secret | None:
+    """The address of a one-time link; None where somebody can sign in already."""
+    admin = await people.admins.found()
+    if people.ways.all() or (admin is not None and admin.ready):
+        return None
+    link = await new_link(store.people, time.time())
+    return Secret(settings.url.encode() + link.reveal())
