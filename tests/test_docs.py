@@ -54,7 +54,7 @@ def application() -> TyperGroup:
     def nothing(*_: object) -> Any:
         raise AssertionError("no command is run here")
 
-    command = get_command(build(Hooks(nothing, nothing, nothing, nothing, nothing, nothing, "0")))
+    command = get_command(build(Hooks(nothing, nothing, nothing, nothing, nothing, nothing, nothing, "0")))
     assert isinstance(command, TyperGroup)
     return command
 

@@ -15,6 +15,7 @@ from ostiary import __version__
 from ostiary.cli import Hooks, build
 
 if TYPE_CHECKING:
+    from ostiary.config import Pieces
     from ostiary.control import Operations
 
 
@@ -98,6 +99,12 @@ def _schema() -> dict[str, Any]:
     return config.schema()
 
 
+def _pieces(path: Path) -> "Pieces":
+    from ostiary import config
+
+    return config.pieces(path)
+
+
 def _init(directory: Path) -> list[Path]:
     from ostiary.control import starter
 
@@ -113,7 +120,7 @@ def _demo(once: bool, as_json: bool) -> int:
 
 def main() -> None:
     """Entry point."""
-    hooks = Hooks(_operations, _check, _serve, _init, _demo, _schema, __version__)
+    hooks = Hooks(_operations, _check, _serve, _init, _demo, _schema, _pieces, __version__)
     try:
         build(hooks)(prog_name="ostiary")
     except Exception as error:

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey
 
 from ostiary.accounts import AccountKey, AccountRepository, ServiceAccount
 from ostiary.accounts.clients import Clients
-from ostiary.accounts.identity import AccountIdentity
+from ostiary.accounts.identity import AccountIdentity, Open
 from ostiary.accounts.issued import Tokens
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.control import ServiceAccounts, local_operator
@@ -25,6 +25,11 @@ from tests.identity.fakes import NOW, ec_key, sign
 URL = "https://gw.example"
 SOURCE = "192.0.2.7:5000"
 ME = local_operator("me")
+
+
+def opened(principal: Principal, target: str = "orders", source: str = SOURCE) -> Open:
+    """A session of theirs."""
+    return Open(principal, target, source)
 
 
 class MemoryAccounts:
@@ -60,6 +65,13 @@ class MemoryAccounts:
         if (account.disabled_at is None) == (at is None):
             return False
         self._put(account, disabled_at=at)
+        return True
+
+    async def edit(self, account: ServiceAccount) -> bool:
+        before = self.accounts.get(account.name)
+        if before is None or before.revision != account.revision:
+            return False
+        self._put(replace(account, keys=before.keys))
         return True
 
     async def add_key(self, key: AccountKey, most: int, others_until: float | None = None) -> bool:

@@ -31,6 +31,7 @@ POLICY = """\
 @id("ops-end") permit (principal in Group::"ops", action == Action::"administer", resource == Target::"orders");
 @id("auditors") permit (principal in Group::"audit", action in [Action::"view", Action::"audit"], resource);
 @id("approvers") permit (principal in Group::"dba", action == Action::"approve", resource == Target::"orders");
+@id("admins") permit (principal in Group::"admins", action in [Action::"view", Action::"administer"], resource);
 @id("no-admins-named-mallory")
 forbid (principal == Human::"ci:mallory", action == Action::"administer", resource);
 """
@@ -56,6 +57,8 @@ PEOPLE: Mapping[str, tuple[str, frozenset[str]]] = {
     "t-erin": ("erin", frozenset({"dba"})),
     "t-eve": ("eve", frozenset({"app"})),
     "t-mallory": ("mallory", frozenset({"ops"})),
+    "t-admin": ("adam", frozenset({"admins"})),
+    "t-all-admin": ("ruth", frozenset({"admins", "audit"})),
     "t-all": ("root", frozenset({"ops", "audit", "dba"})),
 }
 
@@ -110,8 +113,17 @@ class Api:
     people: People
     live: Sessions
     policy: CedarPolicy
+    store: Store
+    #: In force.
+    targets: dict[str, Target]
+    adopts: list[bool] = field(default_factory=lambda: [True])
     ready: list[bool] = field(default_factory=lambda: [True])
     _client: AsyncClient | None = None
+
+    async def repermit(self, more: str) -> None:
+        """Further rules, in force at once."""
+        (self.desk.home / "policies" / "more.cedar").write_text(more)
+        self.policy.reload()
 
     async def get(self, path: str, token: str | None = "t-all", **headers: str) -> Response:
         """A read. `_` in the names of headers stands for `-`."""
@@ -156,8 +168,13 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         policy = CedarPolicy(settings.policies, time.time)
         people, live = People(), Sessions()
         targets = {target.name: target for target in settings.targets}
-        rooms = Rooms(people, policy, targets, settings.masking(), recording, signer, store, approvals, live)
-        ready = [True]
+        ready, adopts = [True], [True]
+
+        async def adopted() -> bool:
+            return adopts[0]
+
+        masking = settings.masking()
+        rooms = Rooms(people, policy, targets, masking, recording, signer, store, approvals, live, adopted=adopted)
 
         async def is_ready() -> bool:
             return ready[0]
@@ -166,4 +183,4 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         app = make_app(control, Version(version="1.2.3", node="node-1"), is_ready, tls=True)
         transport = ASGITransport(app=app, client=("127.0.0.1", 4711), raise_app_exceptions=True)
         client = await stack.enter_async_context(AsyncClient(transport=transport, base_url="https://gateway"))
-        yield Api(desk, app, people, live, policy, ready, client)
+        yield Api(desk, app, people, live, policy, store, targets, adopts, ready, client)

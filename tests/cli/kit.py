@@ -130,7 +130,9 @@ class Desk:
     @property
     def app(self) -> Typer:
         """The command line."""
-        hooks = Hooks(self.operations, self._check, self._serve, starter.write, self.demo, config.schema, "1.2.3")
+        hooks = Hooks(
+            self.operations, self._check, self._serve, starter.write, self.demo, config.schema, config.pieces, "1.2.3"
+        )
         return build(hooks)
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None, bare: bool = False) -> Done:

@@ -71,7 +71,7 @@ def test_without_a_configuration(
     wrong = desk.run(*command)
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.err.splitlines()[0] == f"{desk.config}:1: server: listen is missing"
-    assert wrong.err.endswith("next:  mend the 4 lines named above\n")
+    assert wrong.err.endswith("next:  mend the 3 lines named above\n")
 
 
 def test_the_configuration_is_found(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,3 +105,21 @@ def test_hostile_names_reach_no_terminal(desk: Desk) -> None:
     done = desk.run("service-accounts", "show", HOSTILE)
     assert done.code == 4
     assert not any(each in done.err.replace("\n", "") for each in FORBIDDEN)
+
+
+def test_set_changes_what_is_named(desk: Desk) -> None:
+    """And clears what is to go; nothing named, or both at once, is a mistake."""
+    desk.start_state()
+    desk.run("service-accounts", "create", "billing", "--owner", "me", "--group", "a", "--expires", "1d")
+    arguments = ("--owner", "you", "--group", "b", "--group", "c", "--network", "10.0.0.0/8", "--clear", "expires")
+    after = desk.run("service-accounts", "set", "billing", *arguments, "-o", "json").json
+    assert (after["owner"], after["groups"], after["networks"]) == ("you", ["b", "c"], ["10.0.0.0/8"])
+    assert (after["expires_at"], after["revision"]) == (None, 1)
+    after = desk.run(
+        "service-accounts", "set", "billing", "--clear", "groups", "--clear", "networks", "-o", "json"
+    ).json
+    assert (after["groups"], after["networks"], after["owner"]) == ([], [], "you")
+    assert desk.run("service-accounts", "set", "billing").code == 2
+    assert desk.run("service-accounts", "set", "billing", "--group", "x", "--clear", "groups").code == 2
+    assert desk.run("service-accounts", "set", "nobody", "--owner", "x").code == 4
+    assert "no target is called" in desk.run("service-accounts", "set", "billing", "--target", "nowhere").err

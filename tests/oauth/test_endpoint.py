@@ -17,7 +17,7 @@ from ostiary.gate.ports import Refused
 from ostiary.oauth import Answer, OAuth
 from ostiary.oauth.authentication import ASSERTION_TYPE
 from ostiary.oauth.grants import JWT_BEARER, TOKEN_EXCHANGE
-from tests.accounts.fakes import ME, SOURCE, URL, World
+from tests.accounts.fakes import ME, SOURCE, URL, World, opened
 from tests.identity.fakes import NOW, ec_key, sign
 
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
@@ -307,12 +307,12 @@ async def test_revocation(world: Issuing) -> None:
     live = Liveness(world.repository, world.clock)
     for basic in (other, None):
         assert (await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)).status == 200
-        assert await live.ended([principal]) == [""]
+        assert await live.ended([opened(principal)]) == [""]
     basic = ("billing", secret.reveal_text())
     for _ in range(2):
         answer = await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)
         assert (answer.status, answer.body) == (200, {})
-    assert await live.ended([principal]) == ["its token was revoked"]
+    assert await live.ended([opened(principal)]) == ["its token was revoked"]
     assert "was revoked" in await why(world, token)
     await world.login(secret)
     assert (await world.post(world.oauth.revoke, {"token": "x"}, basic)).status == 200
@@ -327,7 +327,7 @@ async def test_who_exchanged_a_token_revokes_it(world: Issuing) -> None:
     await world.post(world.oauth.revoke, {"token": token.reveal_text()})
     assert "was revoked" in await why(world, token)
     live = Liveness(world.repository, world.clock)
-    assert await live.ended([principal]) == ["its token was revoked"]
+    assert await live.ended([opened(principal)]) == ["its token was revoked"]
 
 
 async def test_introspection(world: Issuing) -> None:

@@ -136,10 +136,10 @@ class Served:
     process: "subprocess.Popen[bytes] | None" = None
     port: int = 0
     api_port: int = 0
-    _environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._environment = {
+        self.environment = {
             **os.environ,
             "SERVED_ADMIN_PASSWORD": ADMIN_PASSWORD,
             "SERVED_MASKING_KEY": "a masking key of some length",
@@ -182,7 +182,7 @@ class Served:
                 [sys.executable, "-m", "ostiary", "serve", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
             )
         self.process = process
         until(lambda: len(self.events("serving")) > known or process.poll() is not None, "serving")
@@ -233,7 +233,7 @@ class Served:
 
     def cli(self, *arguments: str, token: Secret | None = None) -> "subprocess.CompletedProcess[str]":
         """As a person does."""
-        environment = {**self._environment, **({"OSTIARY_TOKEN": token.reveal_text()} if token else {})}
+        environment = {**self.environment, **({"OSTIARY_TOKEN": token.reveal_text()} if token else {})}
         command = [sys.executable, "-m", "ostiary", *arguments, "-c", str(self.config)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
 

@@ -6,6 +6,7 @@ from ostiary.gate.ports import Refused
 from ostiary.oauth import PATHS
 from ostiary.oauth.authorize import CLI
 from ostiary.recording import SignInEvent
+from tests.accounts.fakes import opened
 from tests.signin.people_kit import LIFETIME, REDIRECT, URL, Cli, Gateway, answer
 
 
@@ -175,12 +176,12 @@ async def test_replay_takes_back_what_the_code_gave(gateway: Gateway) -> None:
     code = await gateway.code(browser, cli)
     given = (await gateway.token(cli.form(code))).json()
     principal = await gateway.who(given["access_token"])
-    assert await gateway.liveness.ended([principal]) == [""]
+    assert await gateway.liveness.ended([opened(principal)]) == [""]
     again = await gateway.token(cli.form(code))
     assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
     with pytest.raises(Refused, match="revoked"):
         await gateway.who(given["access_token"])
-    assert await gateway.liveness.ended([principal]) == ["its token was revoked"]
+    assert await gateway.liveness.ended([opened(principal)]) == ["its token was revoked"]
     assert (await gateway.refresh(given["refresh_token"])).status_code == 400
     assert len(gateway.events(SignInEvent.REUSED)) == 1
 

@@ -191,6 +191,12 @@ async def accounts(one: Store, two: Store) -> None:
     assert not await here.disable("billing", None)
     assert not await here.disable("nobody", NOW)
     assert await here.get("a") == replace(ACCOUNT, name="a", keys=())
+    edited = replace(ACCOUNT, owner="o", groups=("c",), targets=(), networks=(), expires_at=None, disabled_at=NOW)
+    assert not await here.edit(replace(edited, revision=1))
+    assert not await here.edit(replace(edited, name="nobody"))
+    assert await here.edit(replace(edited, revision=2))
+    assert await there.get("billing") == replace(edited, revision=3)
+    assert not await there.edit(replace(edited, revision=2))
 
 
 async def account_keys(one: Store, two: Store) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ostiary.accounts.clients import Client, Clients
@@ -68,8 +69,19 @@ class AccountIdentity:
         return client.principal(self._clock())
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A session that goes on."""
+
+    principal: Principal
+    #: Name of its target.
+    target: str
+    #: Address of its client, "ip:port".
+    source: str
+
+
 class Liveness:
-    """Which open sessions must end because their account, their key or their token is good no more.
+    """Which open sessions must end because their account, their key or their token is not good for them any more.
 
     Args:
         repository: where accounts are.
@@ -83,9 +95,10 @@ class Liveness:
         self._patience = patience
         self._answered = clock()
 
-    async def ended(self, principals: Sequence[Principal]) -> list[str]:
+    async def ended(self, sessions: Sequence[Open]) -> list[str]:
         """For each a clause that says why it must end; empty when it may go on. Never raises."""
         now = self._clock()
+        principals = [each.principal for each in sessions]
         names = {each.subject for each in principals if each.issuer == ISSUER_NAME}
         tokens = {spent for each in principals for spent in spendable(each)}
         found: dict[str, ServiceAccount] = {}
@@ -100,14 +113,15 @@ class Liveness:
             lost = now - self._answered >= self._patience
             return [_LOST if lost and _ours(each) else "" for each in principals]
         self._answered = now
-        return [_why(each, found, spent, now) if _ours(each) else "" for each in principals]
+        return [_why(each, found, spent, now) if _ours(each.principal) else "" for each in sessions]
 
 
 def _ours(principal: Principal) -> bool:
     return principal.issuer == ISSUER_NAME or TOKEN_CLAIM in principal.claims
 
 
-def _why(principal: Principal, found: dict[str, ServiceAccount], spent: set[str], now: float) -> str:
+def _why(session: Open, found: dict[str, ServiceAccount], spent: set[str], now: float) -> str:
+    principal = session.principal
     if not spent.isdisjoint(spendable(principal)):
         return "its token was revoked"
     if principal.issuer != ISSUER_NAME:
@@ -118,4 +132,16 @@ def _why(principal: Principal, found: dict[str, ServiceAccount], spent: set[str]
     key = account.key(key_of(principal))
     if key is None or not key.good(now):
         return f'the key of service account "{account.name}" that opened it was removed or has expired'
-    return account.closed(now)
+    return account.closed(now) or _outgrown(account, session)
+
+
+def _outgrown(account: ServiceAccount, session: Open) -> str:
+    """What the account may no more, and the session does."""
+    whose = f'service account "{account.name}"'
+    if account.targets and session.target not in account.targets:
+        return f"{whose} is not for this target any more"
+    if not account.admits(session.source):
+        return f"{whose} may not come from this address any more"
+    if not session.principal.groups <= set(account.groups):
+        return f"{whose} is not in all its groups any more"
+    return ""

@@ -127,6 +127,8 @@ class Tokens:
             raise refused("the key it was issued for was removed or has expired", NEW_TOKEN)
         if closed := account.closed(now):
             raise refused(closed, f"ask its owner, {account.owner}")
+        if not issued.principal.groups <= set(account.groups):
+            raise refused(f'service account "{account.name}" is not in all groups it was issued with', NEW_TOKEN)
         return account
 
     async def identify(self, proof: Proof) -> Principal:
@@ -137,6 +139,8 @@ class Tokens:
             raise refused(f'service account "{account.name}" may not come from this address')
         if issued.targets and proof.target not in issued.targets:
             raise refused(f'it was issued for other targets than "{proof.target[:64]}"', "get a token for this target")
+        if account is not None and account.targets and proof.target not in account.targets:
+            raise refused(f'service account "{account.name}" is not for target "{proof.target[:64]}"', NEW_TOKEN)
         return issued.principal
 
     def parsed(self, token: Secret) -> Issued | None:

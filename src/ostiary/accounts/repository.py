@@ -33,6 +33,10 @@ class AccountRepository(Protocol):
         """Disable, or with None enable; False when that is so already, or there is no such account."""
         ...
 
+    async def edit(self, account: ServiceAccount) -> bool:
+        """Make it this, but for its keys; False when it is not at this one's revision any more."""
+        ...
+
     async def add_key(self, key: AccountKey, most: int, others_until: float | None = None) -> bool:
         """Add a key in place of expired ones; False when the account is missing or has `most`.
 

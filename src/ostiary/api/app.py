@@ -14,13 +14,23 @@ from ostiary.api.caller import check_query
 from ostiary.api.guard import Guard
 from ostiary.api.idempotency import Answers
 from ostiary.api.models.gateway import Version
-from ostiary.api.routes import approvals, audit, health, inventory, sessions, simulation
+from ostiary.api.routes import accounts, approvals, audit, declarations, health, inventory, sessions, simulation
 from ostiary.control.gateway import GatewayControl
 
 PREFIX = "/api/v1"
 #: Seconds that a verification may take.
 VERIFY_SECONDS = 600.0
-_ROUTERS = (inventory.router, sessions.router, approvals.router, audit.router, simulation.router)
+#: Bytes of what is applied at once.
+MAX_APPLIED = 4 << 20
+_ROUTERS = (
+    inventory.router,
+    declarations.router,
+    accounts.router,
+    sessions.router,
+    approvals.router,
+    audit.router,
+    simulation.router,
+)
 _ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 500, 503)
 _DESCRIPTION = "Every request but /healthz, /readyz and this document carries a token of a configured issuer."
 
@@ -51,7 +61,8 @@ def make_app(
         app.include_router(router)
     simulated = f"{PREFIX}{simulation.PATH}"
     slow = {f"{PREFIX}{audit.VERIFY_PATH}": VERIFY_SECONDS, simulated: simulation.SECONDS}
-    large, streams = {simulated: simulation.MAX_BODY}, f"{PREFIX}{sessions.STREAMS}"
+    large = {simulated: simulation.MAX_BODY, f"{PREFIX}{declarations.APPLY_PATH}": MAX_APPLIED}
+    streams = f"{PREFIX}{sessions.STREAMS}"
     guard = Guard(app, tls=tls, slow=slow, forms=forms, streams=streams, large=large)
     return AccessLog(guard, PREFIX, served)
 

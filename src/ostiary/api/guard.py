@@ -36,6 +36,7 @@ _SECURITY: Final = {
 }
 _HSTS: Final = "max-age=31536000"
 _JSON: Final = "application/json"
+_BODIES: Final = {"PATCH": "application/merge-patch+json"}
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -105,7 +106,11 @@ class Guard:
         length = headers.get("content-length")
         sent = "transfer-encoding" in headers or (length is not None and length != "0")
         path = exchange.scope["path"]
-        media = _FORM if path in self._forms or path.startswith(self._below) else _JSON
+        media = (
+            _FORM
+            if path in self._forms or path.startswith(self._below)
+            else _BODIES.get(exchange.scope["method"], _JSON)
+        )
         if sent and headers.get("content-type", "").partition(";")[0].strip().lower() != media:
             return problem(415, "media-type", f"a body must be {media}", f"send Content-Type: {media}")
         if length is not None and (not length.isdecimal() or len(length) > 9 or int(length) > exchange.most):

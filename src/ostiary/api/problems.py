@@ -12,8 +12,11 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ostiary.approvals import ApprovalError, Changed, NotAllowed, Settled, UnknownRequest
+from ostiary.control import AccountChanged, AccountConflict, UnknownAccount
 from ostiary.control.access import Denied
+from ostiary.control.declarations import NotLoadable, Raced, Stale, Unconditional
 from ostiary.control.inventory import NotFound
+from ostiary.control.plan import Refused as ReadOnly
 from ostiary.control.sessions import NotLive
 from ostiary.control.verification import Busy
 from ostiary.core import RefusalKind
@@ -23,6 +26,8 @@ from ostiary.store import StoreError
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+#: Parts of a request that are told.
+MAX_ERRORS = 20
 
 
 class Invalid(BaseModel):
@@ -143,6 +148,33 @@ def _conflict(_: Request, error: Exception) -> Response:
     return problem(409, "not-live", str(error))
 
 
+def _read_only(_: Request, error: Exception) -> Response:
+    return problem(409, "read-only", str(error), "change it there: the gateway follows its files")
+
+
+def _raced(_: Request, error: Exception) -> Response:
+    return problem(409, "raced", str(error), "try again")
+
+
+def _taken(_: Request, error: Exception) -> Response:
+    return problem(409, "conflict", str(error))
+
+
+def _stale(_: Request, error: Exception) -> Response:
+    return problem(412, "changed", str(error), "look again")
+
+
+def _unconditional(_: Request, error: Exception) -> Response:
+    return problem(428, "condition", str(error), "send If-Match with the ETag of what you have seen, or *")
+
+
+def _not_loadable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotLoadable)
+    errors = [Invalid(place=place, message=why) for place, _, why in (each.partition(": ") for each in error.problems)]
+    what = "the configuration would not load with it, so nothing was changed"
+    return problem(422, "not-loadable", what, "mend what `errors` names", errors=errors[:MAX_ERRORS])
+
+
 def _store(_: Request, error: Exception) -> Response:
     del error
     return problem(503, "unavailable", "the state store failed", "try again; the gateway's log has the details")
@@ -175,7 +207,7 @@ def _invalid(_: Request, error: Exception) -> Response:
     # What was sent is not quoted: it may be a secret in the wrong place.
     errors = [Invalid(place=".".join(map(str, each["loc"]))[:200], message=_message(each)) for each in error.errors()]
     return problem(
-        422, "invalid", "the request does not fit the schema", "see /api/v1/openapi.json", errors=errors[:20]
+        422, "invalid", "the request does not fit the schema", "see /api/v1/openapi.json", errors=errors[:MAX_ERRORS]
     )
 
 
@@ -192,6 +224,14 @@ _TOLD = {
     NotLive: _conflict,
     Busy: _busy,
     Unfit: _unfit,
+    ReadOnly: _read_only,
+    Raced: _raced,
+    Stale: _stale,
+    AccountChanged: _stale,
+    AccountConflict: _taken,
+    UnknownAccount: _missing,
+    Unconditional: _unconditional,
+    NotLoadable: _not_loadable,
     StoreError: _store,
     OSError: _disk,
     Exception: _failed,

@@ -2,22 +2,27 @@
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ostiary import __version__
+from ostiary.accounts import AccountRepository
+from ostiary.app.declared import check_with, declared_by
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import count_request
 from ostiary.app.operations import inventory_of, judged
 from ostiary.app.people import PeopleRooms
 from ostiary.approvals import ApprovalDesk, ApprovalService
 from ostiary.config import Settings
+from ostiary.control import ServiceAccounts
 from ostiary.control.access import Access
+from ostiary.control.accounts import AccountControl
 from ostiary.control.changes import Changes
 from ostiary.control.decisions import Decisions
+from ostiary.control.declarations import Declarations
 from ostiary.control.gateway import GatewayControl
 from ostiary.control.history import ChangeHistory
 from ostiary.control.paging import Reader
@@ -59,6 +64,8 @@ class Rooms:
     people: PeopleRooms | None = None
     #: None: one is opened.
     audit: AuditLog | None = None
+    #: Brings what is stored into force; False: that goes on; None: the next start does.
+    adopted: Callable[[], Awaitable[bool]] | None = None
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -117,6 +124,11 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
     access = Access(rooms.identity.identify, rooms.policy, rooms.targets)
     changes = Changes(audit.write)
     desk = ApprovalDesk(rooms.store.approvals, settings.approvals, time.time, rooms.approvals.wake)
+
+    @asynccontextmanager
+    async def accounts() -> AsyncIterator[AccountRepository]:
+        yield rooms.store.accounts
+
     return GatewayControl(
         access,
         inventory_of(settings, access, rooms.policy, rooms.masking),
@@ -126,4 +138,15 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
         ChangeHistory(access, settings.recordings, reader),
         Simulator(access, settings.recordings, lambda: rooms.policy.rules, rooms.targets, judged, reader),
+        Declarations(
+            access,
+            changes,
+            rooms.store.resources,
+            lambda: declared_by(settings, rooms.policy),
+            partial(check_with, settings),
+            rooms.adopted,
+            reader,
+            time.time,
+        ),
+        AccountControl(access, ServiceAccounts(accounts, rooms.targets, lambda: nullcontext(changes), time.time)),
     )

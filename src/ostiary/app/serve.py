@@ -12,10 +12,11 @@ import structlog
 
 from ostiary.accounts import ISSUER_NAME
 from ostiary.accounts.clients import Clients
-from ostiary.accounts.identity import AccountIdentity, Liveness
+from ostiary.accounts.identity import AccountIdentity, Liveness, Open
 from ostiary.accounts.issued import Tokens
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.app.api import Rooms, start_api
+from ostiary.app.declared import with_stored
 from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import issuer_named, observe, start_metrics, watch_lag
@@ -92,6 +93,9 @@ class Running:
 async def start(settings: Settings) -> Running:
     """Open the state, bind the listeners. Raises the rooms' own readable errors; nothing is left open then."""
     async with AsyncExitStack() as stack:
+        store = await Store.open(settings.state_url())
+        stack.push_async_callback(store.close)
+        settings = await with_stored(settings, store)
         # Before they are read: what changes while the rest is made is noticed too.
         stamp = _stamp(settings.policies)
         policy = CedarPolicy(settings.policies, time.time, settings.stored_policies)
@@ -107,8 +111,6 @@ async def start(settings: Settings) -> Running:
             stack.push_async_callback(exporter.close)
         recording = FileRecording(settings.recordings, signer, time.time, settings.fsync)
         stack.callback(recording.close)
-        store = await Store.open(settings.state_url())
-        stack.push_async_callback(store.close)
         leases = LeaseService(_issuers(settings))
         stack.push_async_callback(leases.aclose)
         approvals = ApprovalService(store.approvals, settings.approvals, time.time, settings.url, settings.node)
@@ -200,11 +202,12 @@ def _tokens(settings: Settings, own: OidcIssuer, store: Store) -> Tokens:
 
 
 async def _end_closed(liveness: Liveness, listeners: Sequence[Listener]) -> None:
-    """End sessions whose service account, its key or its token is good no more."""
+    """End sessions for which their service account, its key or its token is good no more."""
     while True:
         await asyncio.sleep(ACCOUNT_POLL_SECONDS)
         live = [(driver, session) for each in listeners for driver in each.sessions if (session := driver.session)]
-        for (driver, _), why in zip(live, await liveness.ended([each.principal for _, each in live]), strict=True):
+        opened = [Open(session.principal, session.target.name, driver.source) for driver, session in live]
+        for (driver, _), why in zip(live, await liveness.ended(opened), strict=True):
             if why:
                 driver.stop(Refusal(RefusalKind.EXPIRED, f"this session ends: {why}", "ask who runs the gateway"))
 

@@ -87,6 +87,7 @@ _EXITS: Final = {
     409: Exit.REFUSED,
     412: Exit.REFUSED,
     422: Exit.USAGE,
+    428: Exit.REFUSED,
 }
 
 
@@ -122,7 +123,7 @@ def _told(error: Exception) -> None:
     """End with the sentence of an error that a room has for people; any other one is none of those."""
     # Imported here: only what went wrong needs to know all that can, and the rooms take a third of a second.
     from ostiary.approvals import ApprovalError, UnknownRequest
-    from ostiary.control import UnknownAccount
+    from ostiary.control import AccountChanged, UnknownAccount
     from ostiary.credentials import SecretUnavailable
     from ostiary.gate.ports import Refused
     from ostiary.policy import PolicyError
@@ -135,6 +136,8 @@ def _told(error: Exception) -> None:
             fail(str(error), error.hint, Exit.NOT_FOUND)
         case ApprovalError():
             fail(str(error), error.hint, Exit.REFUSED)
+        case AccountChanged():
+            fail(str(error), "look again", Exit.REFUSED)
         case PolicyError():
             wrong([str(problem) for problem in error.problems], "the policies can't be used")
         case SecretUnavailable() | KeyProblem() | DamagedRecording() | NewerFormat() | ValueError() | RuntimeError():

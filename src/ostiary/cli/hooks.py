@@ -3,10 +3,27 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ostiary.control import Operations
+    from ostiary.resources import Declared, Key
+
+
+class Pieces(Protocol):
+    """Declarations that were read from files."""
+
+    @property
+    def declared(self) -> "Mapping[Key, Declared]":
+        """Each with its place."""
+        ...
+
+    @property
+    def notes(self) -> "Sequence[str]":
+        """What was left out, and why."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +42,6 @@ class Hooks:
     demo: Callable[[bool, bool], int]
     #: JSON Schema of the configuration.
     schema: Callable[[], dict[str, Any]]
+    #: What is declared in a file or a directory, to be applied. Raises ValueError with readable problems.
+    pieces: "Callable[[Path], Pieces]"
     version: str

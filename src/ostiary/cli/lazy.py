@@ -46,6 +46,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         alone=True,
     ),
     "serve": Entry("gateway", "Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."),
+    "apply": Entry("applying", "Declare what the files declare, all of it or nothing, after showing what changes."),
     "check": Entry("gateway", "Validate the configuration and everything it points at."),
     "init": Entry("gateway", "Write a commented starter configuration."),
     "demo": Entry("gateway", "Start everything on loopback with embedded parts, and show the main job."),

@@ -49,6 +49,8 @@ class Exit(IntEnum):
     NOT_FOUND = 4
     #: `audit verify` found a recording that is not what the gateway wrote.
     TAMPERED = 5
+    #: `apply --dry-run` found something to change.
+    DIFFERS = 6
 
 
 class Output(StrEnum):

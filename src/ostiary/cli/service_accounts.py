@@ -1,15 +1,16 @@
-"""`ostiary service-accounts create|list|show|disable|enable|add-key|remove-key|rotate`."""
+"""`ostiary service-accounts create|list|show|set|disable|enable|add-key|remove-key|rotate`."""
 
 import time
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ostiary.accounts import ServiceAccount, shown
 from ostiary.cli.common import ConfigOption, Context, errors, run
 from ostiary.cli.operator import this_user
-from ostiary.cli.output import Output, OutputOption, err, fail, moment, say, structured, table
+from ostiary.cli.output import Exit, Output, OutputOption, err, fail, moment, say, structured, table
 from ostiary.control import NewKey
 from ostiary.core.duration import seconds
 
@@ -25,9 +26,19 @@ PublicKeyOption = Annotated[
 ExpiresOption = Annotated[str, typer.Option("--expires", help='Good for this long: "90d", "12h".')]
 
 
+class _Clear(StrEnum):
+    """What can be taken away."""
+
+    GROUPS = "groups"
+    TARGETS = "targets"
+    NETWORKS = "networks"
+    EXPIRES = "expires"
+
+
 def build(context: Context) -> typer.Typer:
     """The group."""
     group = typer.Typer(no_args_is_help=True)
+    _add_set(group, context)
 
     @group.command()
     def create(
@@ -146,6 +157,41 @@ def build(context: Context) -> typer.Typer:
         _show_key(made, f'service account "{name}": rotated, its other keys end in {overlap}', output)
 
     return group
+
+
+def _add_set(group: typer.Typer, context: Context) -> None:
+    @group.command("set")
+    def set_account(
+        name: NameArgument,
+        owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+        groups: Annotated[list[str] | None, typer.Option("--group", help="All its groups; repeatable.")] = None,
+        targets: Annotated[list[str] | None, typer.Option("--target", help="All its targets; repeatable.")] = None,
+        networks: Annotated[list[str] | None, typer.Option("--network", help="All its networks; repeatable.")] = None,
+        expires: ExpiresOption = "",
+        clear: Annotated[
+            list[_Clear] | None, typer.Option(help="Take away all of one: groups, targets, …; repeatable.")
+        ] = None,
+        config: ConfigOption = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Change an account; what is not named stays. Sessions that it may no more end within 5 seconds."""
+        named = {"groups": groups, "targets": targets, "networks": networks}
+        wanted: dict[str, Any] = {field: tuple(values) for field, values in named.items() if values}
+        if owner is not None:
+            wanted["owner"] = owner
+        if expires:
+            with errors():
+                wanted["expires_at"] = _end(expires)
+        for cleared in clear or ():
+            field = "expires_at" if cleared is _Clear.EXPIRES else cleared.value
+            if field in wanted:
+                fail(f"{cleared.value}: cleared and set at once", "say one of both", Exit.USAGE)
+            wanted[field] = None if cleared is _Clear.EXPIRES else ()
+        if not wanted:
+            fail("nothing to change", "name what is to change: see --help", Exit.USAGE)
+        with errors():
+            after = run(context.operations(config).service_accounts.edit(this_user(), name, wanted))
+        _show(after, output)
 
 
 def _end(expires: str) -> float | None:

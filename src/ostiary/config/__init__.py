@@ -6,6 +6,7 @@ the project reads YAML. Secrets never stand in the file: `{env: NAME}` and `{fil
 
 from ostiary.config.document import ConfigError
 from ostiary.config.load import load, schema
+from ostiary.config.pieces import Pieces, pieces
 from ostiary.config.settings import ListenerTls, Settings
 
-__all__ = ["ConfigError", "ListenerTls", "Settings", "load", "schema"]
+__all__ = ["ConfigError", "ListenerTls", "Pieces", "Settings", "load", "pieces", "schema"]

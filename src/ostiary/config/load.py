@@ -14,11 +14,11 @@ from ostiary.accounts import ISSUER_NAME, LOCAL_ISSUER
 from ostiary.config.document import ConfigError, Document, Place, read
 from ostiary.config.settings import ListenerTls, Settings
 from ostiary.config.shape import CertificatePair, File, detection
-from ostiary.config.stored import Declared, declared, merged, policies
+from ostiary.config.stored import declared, merged, policies
 from ostiary.config.stored import problems as stored_problems
 from ostiary.config.values import API, METRICS, Section
 from ostiary.masking import Classification, MaskingConfig, Transform
-from ostiary.resources import Key, StoredResource
+from ostiary.resources import Declared, Key, StoredResource
 
 Problem = tuple[Place, str]
 
@@ -72,6 +72,7 @@ def _settings(
     tls = server.tls
     pair = ListenerTls(base / tls.cert, base / tls.key) if isinstance(tls, CertificatePair) else ListenerTls()
     return Settings(
+        path=path.absolute(),
         url=server.url.rstrip("/"),
         state=server.state_source(base),
         recordings=base / server.recordings_path(),

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from ostiary.approvals import ApprovalGroup
-from ostiary.config.stored import Declared
 from ostiary.core import Secret, Target
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
 from ostiary.export.config import AnySink
 from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
-from ostiary.resources import Key
+from ostiary.resources import Declared, Key
 from ostiary.runtime.logs import Logging
 
 
@@ -28,6 +27,8 @@ class ListenerTls:
 class Settings:
     """Everything, typed. Paths are absolute."""
 
+    #: The file itself.
+    path: Path
     url: str
     #: URL of the state store; it may hold a password.
     state: Secret | SecretSource

@@ -6,21 +6,20 @@ file of it, and no secret but those that the file says may be sent to that addre
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ostiary.config.document import ConfigError, Document, Place
 from ostiary.config.shape import File, Static
 from ostiary.config.values import PEM, SecretPlace
-from ostiary.resources import Key, ResourceKind, StoredResource, title
+from ostiary.resources import Declared, Key, ResourceKind, StoredResource, title
 
 #: Section of the file; of lists, the settings that an entry's name is made of.
-_LISTS: Final[Mapping[ResourceKind, tuple[str, tuple[str, ...]]]] = {
+LISTS: Final[Mapping[ResourceKind, tuple[str, tuple[str, ...]]]] = {
     ResourceKind.TARGET: ("targets", ("name",)),
     ResourceKind.ISSUER: ("issuers", ("name",)),
     ResourceKind.CLASSIFICATION: ("classification", ("target", "object")),
 }
-_MAPPINGS: Final[Mapping[ResourceKind, str]] = {
+MAPPINGS: Final[Mapping[ResourceKind, str]] = {
     ResourceKind.MASKING: "masking",
     ResourceKind.APPROVAL_GROUP: "approvals",
 }
@@ -45,28 +44,18 @@ _NOT_ALLOWED: Final = (
 _OPEN: Final = frozenset({"labels", "bind", "jwks", "detectors", "password"})
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """An entry of the file."""
-
-    #: FILE:LINE.
-    place: str
-    #: As it stands there, without its name.
-    document: Mapping[str, Any]
-
-
 def declared(document: Document) -> dict[Key, Declared]:
     """Every entry of the file that has a name. Policies have files of their own."""
     found: dict[Key, Declared] = {}
     data = document.data if isinstance(document.data, dict) else {}
-    for kind, (section, names) in _LISTS.items():
+    for kind, (section, names) in LISTS.items():
         entries = data.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in names):
                 rest = {setting: value for setting, value in entry.items() if setting not in names}
                 key = Key(kind, "/".join(entry[name] for name in names))
                 found.setdefault(key, Declared(document.where((section, index)), rest))
-    for kind, section in _MAPPINGS.items():
+    for kind, section in MAPPINGS.items():
         entries = data.get(section)
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             rest = entry if isinstance(entry, dict) else {}
@@ -103,8 +92,8 @@ def merged(document: Document, stored: Sequence[StoredResource]) -> Document:
 def _entered(data: dict[Any, Any], resource: StoredResource) -> tuple[Place, object]:
     """Where it stands now; () where the section of the file is no section."""
     entry = copy.deepcopy(dict(resource.document))
-    if resource.kind in _LISTS:
-        section, names = _LISTS[resource.kind]
+    if resource.kind in LISTS:
+        section, names = LISTS[resource.kind]
         target, _, rest = resource.name.partition("/")
         own = (resource.name,) if len(names) == 1 else (target, rest)
         for name, value in zip(names, own, strict=True):
@@ -115,7 +104,7 @@ def _entered(data: dict[Any, Any], resource: StoredResource) -> tuple[Place, obj
             return (), None
         held.append(entry)
         return (section, len(held) - 1), entry
-    section = _MAPPINGS[resource.kind]
+    section = MAPPINGS[resource.kind]
     held = data.setdefault(section, {})
     if not isinstance(held, dict):
         return (), None

@@ -2,6 +2,7 @@
 
 from ostiary.control.operations import Operations, TargetView
 from ostiary.control.service_accounts import (
+    AccountChanged,
     AccountConflict,
     NewKey,
     ServiceAccounts,
@@ -10,6 +11,7 @@ from ostiary.control.service_accounts import (
 )
 
 __all__ = [
+    "AccountChanged",
     "AccountConflict",
     "NewKey",
     "Operations",

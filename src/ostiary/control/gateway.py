@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from ostiary.control.access import Access
+from ostiary.control.accounts import AccountControl
 from ostiary.control.decisions import Decisions
+from ostiary.control.declarations import Declarations
 from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
 from ostiary.control.sessions import SessionControl
@@ -24,3 +26,5 @@ class GatewayControl:
     verifier: Verifier
     history: ChangeHistory
     simulator: Simulator
+    declarations: Declarations
+    accounts: AccountControl

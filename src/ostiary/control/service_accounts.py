@@ -34,6 +34,10 @@ class AccountConflict(ValueError):  # noqa: N818 - reads as what happened
     """The change does not fit what is there."""
 
 
+class AccountChanged(Exception):  # noqa: N818 - reads as what happened
+    """It is not as whoever changes it has seen it."""
+
+
 def local_operator(user: str) -> Permission:
     """Who works on the state store on the gateway's host: the system lets them, and no policy is asked."""
     person = Principal(PrincipalKind.HUMAN, "local", user, frozenset(), 0.0, 0.0, "a user of the host")
@@ -89,9 +93,7 @@ class ServiceAccounts:
         Raises ValueError, AccountConflict.
         """
         now = self.clock()
-        for target in targets:
-            if target not in self.targets:
-                raise ValueError(f'no target is called "{target}"')
+        self._check_targets(targets)
         made = ServiceAccount(name, owner, tuple(groups), tuple(targets), tuple(networks), now, expires_at)
         key, secret = _new_key(name, public_key, now, None)
         account = replace(checked(made, now), keys=(key,))
@@ -99,6 +101,39 @@ class ServiceAccounts:
             if not await repository.add(account):
                 raise AccountConflict(f'there is a service account "{name}" already')
         return NewKey(account, key, secret)
+
+    async def edit(
+        self,
+        permission: Permission,
+        name: str,
+        wanted: Mapping[str, Any],
+        *,
+        disabled: bool | None = None,
+        revisions: Collection[int] | None = None,
+    ) -> ServiceAccount:
+        """Change some of owner, groups, targets, networks, expires_at; sessions that it may no more end within seconds.
+
+        `revisions`: it must be at one of these. Raises UnknownAccount, AccountChanged, ValueError.
+        """
+        now = self.clock()
+        async with self.repository() as repository:
+            before = await _found(repository, name)
+            if revisions is not None and before.revision not in revisions:
+                raise AccountChanged(f'service account "{name}" has changed since you looked')
+            after = replace(before, **wanted)
+            if disabled is not None and disabled is not (before.disabled_at is not None):
+                after = replace(after, disabled_at=now if disabled else None)
+            if after == before:
+                return before
+            self._check_targets([target for target in after.targets if target not in before.targets])
+            # Of an account that has expired everything else may change.
+            checked(after if "expires_at" in wanted else replace(after, expires_at=None), now)
+            async with self._making(permission, name, "edit", shown(before), shown(after)) as making:
+                if not await repository.edit(after):
+                    raise AccountChanged(f'service account "{name}" was changed at the same moment')
+                after = await _found(repository, name)
+                making.after = shown(after)
+        return after
 
     async def disable(self, permission: Permission, name: str) -> ServiceAccount:
         """Nobody gets in with it any more, and its sessions end within seconds. Raises UnknownAccount."""
@@ -136,6 +171,11 @@ class ServiceAccounts:
                 after = await _found(repository, name)
                 making.after = shown(after)
         return after
+
+    def _check_targets(self, targets: Sequence[str]) -> None:
+        for target in targets:
+            if target not in self.targets:
+                raise ValueError(f'no target is called "{target}"')
 
     async def _disable(self, permission: Permission, name: str, at: float | None) -> ServiceAccount:
         change = "enable" if at is None else "disable"

@@ -8,6 +8,7 @@ from ostiary.core import Access, Action, Operation, Principal, Ruling, Shape, Ta
 from ostiary.policy.cedar import CedarPolicy, ruling_of
 from ostiary.policy.judge import Finding
 from ostiary.policy.load import PolicyError, Problem, load
+from ostiary.policy.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ def check(
         for rule in rules
         if rule.approval is not None and rule.approval not in approval_groups
     )
+
+
+def rules_of(path: Path) -> tuple[Rule, ...]:
+    """The rules of a directory, or of one file. Raises PolicyError."""
+    return tuple(load(path).rules.values())
 
 
 def explain(

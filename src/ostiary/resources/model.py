@@ -54,6 +54,16 @@ class StoredResource:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """An entry of the configuration's files."""
+
+    #: FILE:LINE.
+    place: str
+    #: As it stands there, without its name.
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredResources:
     """All of them, by kind and name, at one revision."""
 

@@ -20,6 +20,7 @@ _NOTED = 60.0
 #: Plain texts: the names that SQLAlchemy gives rows are not always.
 _KEY_FIELDS = [each.name for each in fields(AccountKey)]
 _FIELDS = [each.name for each in fields(ServiceAccount) if each.name != "keys"]
+_EDITED = ("owner", "groups", "targets", "networks", "expires_at", "disabled_at")
 
 
 class SqlAccounts:
@@ -61,6 +62,12 @@ class SqlAccounts:
         other = accounts.c.disabled_at.is_(None) if at is not None else accounts.c.disabled_at.is_not(None)
         async with self._store.write() as connection:
             return await _revised(connection, name, other, {"disabled_at": at})
+
+    async def edit(self, account: ServiceAccount) -> bool:
+        """See AccountRepository."""
+        values = {name: getattr(account, name) for name in _EDITED}
+        async with self._store.write() as connection:
+            return await _revised(connection, account.name, accounts.c.revision == account.revision, values)
 
     async def add_key(self, key: AccountKey, most: int, others_until: float | None = None) -> bool:
         """See AccountRepository. The account's row is locked first, so that additions wait for each other."""

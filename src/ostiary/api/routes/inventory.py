@@ -2,15 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
+from ostiary.api.conditions import tag
+from ostiary.api.models.declarations import DeclarationOut, IssuerShown, RuleShown, TargetShown
 from ostiary.api.models.gateway import MeOut
 from ostiary.api.models.inventory import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
+from ostiary.control.access import Caller
+from ostiary.control.gateway import GatewayControl
 from ostiary.control.operations import asked_about
+from ostiary.resources import Key, ResourceKind
 
 router = APIRouter()
 Name = Annotated[str, Path(min_length=1, max_length=200)]
@@ -30,9 +35,13 @@ def list_targets(caller: CallerDep, control: Control, cursor: Cursor = "", limit
 
 
 @router.get("/targets/{name}", tags=["targets"], responses=responses(404))
-def show_target(name: Name, caller: CallerDep, control: Control) -> TargetOut:
-    """One target; takes `view` on it."""
-    return TargetOut.of(control.inventory.show_target(caller, name))
+async def show_target(name: Name, caller: CallerDep, control: Control, response: Response) -> TargetShown:
+    """One target and its declaration; takes `view` on it."""
+    shown = TargetOut.of(control.inventory.show_target(caller, name))
+    declaration = await _declaration(caller, control, Key(ResourceKind.TARGET, name))
+    body = TargetShown(**shown.model_dump(), declaration=declaration)
+    tag(response, None if declaration is None else declaration.revision, body)
+    return body
 
 
 @router.get("/issuers", tags=["issuers"])
@@ -43,9 +52,13 @@ def list_issuers(caller: CallerDep, control: Control, cursor: Cursor = "", limit
 
 
 @router.get("/issuers/{name}", tags=["issuers"], responses=responses(404))
-def show_issuer(name: Name, caller: CallerDep, control: Control) -> IssuerOut:
-    """One issuer; takes `view` on the gateway."""
-    return IssuerOut.of(control.inventory.show_issuer(caller, name))
+async def show_issuer(name: Name, caller: CallerDep, control: Control, response: Response) -> IssuerShown:
+    """One issuer and its declaration; takes `view` on the gateway."""
+    shown = IssuerOut.of(control.inventory.show_issuer(caller, name))
+    declaration = await _declaration(caller, control, Key(ResourceKind.ISSUER, name))
+    body = IssuerShown(**shown.model_dump(), declaration=declaration)
+    tag(response, None if declaration is None else declaration.revision, body)
+    return body
 
 
 @router.get("/policies", tags=["policies"])
@@ -57,9 +70,13 @@ def list_policies(caller: CallerDep, control: Control, cursor: Cursor = "", limi
 
 
 @router.get("/policies/{name:path}", tags=["policies"], responses=responses(404))
-def show_policy(name: Name, caller: CallerDep, control: Control) -> RuleOut:
-    """One rule by its `@id`; takes `view` on the gateway."""
-    return RuleOut.of(control.inventory.show_policy(caller, name))
+async def show_policy(name: Name, caller: CallerDep, control: Control, response: Response) -> RuleShown:
+    """One rule by its `@id`, and its declaration; takes `view` on the gateway."""
+    shown = RuleOut.of(control.inventory.show_policy(caller, name))
+    declaration = await _declaration(caller, control, Key(ResourceKind.POLICY, name))
+    body = RuleShown(**shown.model_dump(), declaration=declaration)
+    tag(response, None if declaration is None else declaration.revision, body)
+    return body
 
 
 @router.post("/policies/explain", tags=["policies"], responses=responses(404))
@@ -89,3 +106,8 @@ def list_classifications(
     """Classified objects of targets that the caller may `view`."""
     found = control.inventory.list_classifications(caller, paging.begin(cursor, "classifications"), limit)
     return paging.page(found, [ClassifiedOut.of(each) for each in found.items], "classifications")
+
+
+async def _declaration(caller: Caller, control: GatewayControl, key: Key) -> DeclarationOut | None:
+    found = await control.declarations.find(caller, key)
+    return None if found is None else DeclarationOut.of(found)
