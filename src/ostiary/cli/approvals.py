@@ -1,4 +1,4 @@
-"""`ostiary approvals list|show|approve|deny`."""
+"""`ostiary approvals list|show|approve|deny|watch`."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ostiary.approvals import Approval
-from ostiary.cli import complete
+from ostiary.cli import complete, watch
 from ostiary.cli.common import Context, run
 from ostiary.cli.output import Output, OutputOption, moment, say, structured, table
 from ostiary.cli.reach import Reach, reaching
@@ -57,6 +57,7 @@ def build(context: Context) -> typer.Typer:
 
     group.command("approve", help="Let this one command run, once.")(_deciding(context, approve=True))
     group.command("deny", help="Refuse it; the client sees the reason.")(_deciding(context, approve=False))
+    group.command()(watch.build(context))
     return group
 
 

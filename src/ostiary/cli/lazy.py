@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 #: In the order of the list. A module that has a command of the entry's name gives that one; else it is the group.
 ENTRIES: Final[Mapping[str, Entry]] = {
     "sessions": Entry("sessions", "What was recorded: list, show, tail, replay, export, kill."),
-    "approvals": Entry("approvals", "Held commands: list, show, approve, deny."),
+    "approvals": Entry("approvals", "Held commands: list, show, approve, deny, watch."),
     "policy": Entry("policy", "Policies: check, test, explain, simulate."),
     "audit": Entry("audit", "Is the log whole?"),
     "service-accounts": Entry(

@@ -27,10 +27,11 @@ def show_approval(api: Api, code: str) -> Approval:
     return approval(api.get(f"/approvals/{part(code)}"))
 
 
-def decide(api: Api, code: str, *, approve: bool, reason: str) -> Approval:
-    """Count the caller's decision."""
+def decide(api: Api, code: str, *, approve: bool, reason: str, seen: Approval | None = None) -> Approval:
+    """Count the caller's decision, only on the request as it was `seen` where that is given."""
     way = "approve" if approve else "deny"
-    return approval(api.post(f"/approvals/{part(code)}/{way}", {"reason": reason}))
+    tag = "" if seen is None else f'"{seen.request.code}-{seen.revision}-{seen.state.value}"'
+    return approval(api.post(f"/approvals/{part(code)}/{way}", {"reason": reason}, if_match=tag))
 
 
 def approval(found: Mapping[str, Any]) -> Approval:
