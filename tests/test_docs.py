@@ -221,7 +221,8 @@ def is_shown(default: Any, shown: str) -> bool:
         case bool():
             return shown == str(default).lower()
         case float():
-            return float(shown[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0}[shown[-1]] == default
+            unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(shown[-1])
+            return float(shown if unit is None else shown[:-1]) * (unit or 1.0) == default
         case _:
             return shown.strip('"') == str(default)
 

@@ -17,7 +17,8 @@ from ostiary.core import (
 )
 from ostiary.export import FileSettings, OnFull, Statements
 from ostiary.export.config import Common
-from ostiary.export.tail import Tail
+from ostiary.export.ocsf import Events
+from ostiary.export.tail import Tail, Teller
 from ostiary.recording import AuditLog, Change, ChangeStage, FileRecorder, FileRecording, Signer
 
 READ = IntentRecorded(1, "SELECT 1", "SELECT", (), ("read orders/public.people",), "allow", ("works",))
@@ -77,9 +78,11 @@ class House:
         recorder.write(SessionEnded("the client went away", "kept", 2, 1))
         recorder.close("ended")
 
-    def tail(self, name: str = "sink", statements: Statements = Statements.NOTABLE) -> Tail:
+    def tail(
+        self, name: str = "sink", statements: Statements = Statements.NOTABLE, teller: Teller | None = None
+    ) -> Tail:
         """As after a start."""
-        return Tail(self.directory, self.home / "export" / f"{name}.cursor", statements)
+        return Tail(self.directory, self.home / "export" / f"{name}.cursor", teller or Events(statements))
 
     def file_sink(self, **more: Any) -> FileSettings:
         """Into `events.jsonl`."""

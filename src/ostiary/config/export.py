@@ -6,8 +6,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ostiary.config.values import Address, Hidden, Name, Section, remote
-from ostiary.export.config import Common, FileSettings, OnFull, Statements, SyslogSettings, WebhookSettings
+from ostiary.config.values import Address, Hidden, Name, Section, is_loopback, remote
+from ostiary.export.config import (
+    Common,
+    FileSettings,
+    OnFull,
+    OtlpSettings,
+    Statements,
+    SyslogSettings,
+    WebhookSettings,
+)
 
 _MIB = 1024 * 1024
 
@@ -87,4 +95,29 @@ class WebhookSink(_Sink):
         )
 
 
-Sink = Annotated[FileSink | SyslogSink | WebhookSink, Field(discriminator="type")]
+class OtlpSink(_Sink):
+    """`type: otlp`."""
+
+    type: Literal["otlp"]
+    endpoint: str
+    sample: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 1.0
+    ca: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            parts = urlsplit(self.endpoint)
+            inside = parts.scheme == "http" and is_loopback(parts.hostname or "")
+            fits = (parts.scheme == "https" or inside) and parts.hostname and parts.username is None
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError("endpoint: write https://HOST/v1/traces; plain http is for a collector on loopback")
+        return self
+
+    def made(self, base: Path) -> OtlpSettings:
+        """As the exporter takes it."""
+        return OtlpSettings(self.common, self.endpoint, self.sample, None if self.ca is None else base / self.ca)
+
+
+Sink = Annotated[FileSink | SyslogSink | WebhookSink | OtlpSink, Field(discriminator="type")]

@@ -30,6 +30,8 @@ class Proof:
     #: Chain of the client's certificate in DER, leaf first, as the TLS library verified it up to a configured root.
     #: Where it counts, `token` is empty.
     certificates: tuple[bytes, ...] = ()
+    #: W3C traceparent of the client, "" where it sent none.
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class SessionStarted:
     protocol: str
     source: str
     rules: tuple[str, ...]
+    #: W3C traceparent that the client sent; hostile like every other text.
+    trace: str = ""
 
 
 @frozen

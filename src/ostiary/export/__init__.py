@@ -5,6 +5,14 @@ in the Open Cybersecurity Schema, `sinks` deliver, `exporter` brings them togeth
 nothing that was recorded can be lost on the way: what is not acknowledged is read again.
 """
 
-from ostiary.export.config import AnySink, FileSettings, OnFull, Statements, SyslogSettings, WebhookSettings
+from ostiary.export.config import (
+    AnySink,
+    FileSettings,
+    OnFull,
+    OtlpSettings,
+    Statements,
+    SyslogSettings,
+    WebhookSettings,
+)
 
-__all__ = ["AnySink", "FileSettings", "OnFull", "Statements", "SyslogSettings", "WebhookSettings"]
+__all__ = ["AnySink", "FileSettings", "OnFull", "OtlpSettings", "Statements", "SyslogSettings", "WebhookSettings"]

@@ -72,4 +72,15 @@ class WebhookSettings:
     ca: Path | None
 
 
-AnySink = FileSettings | SyslogSettings | WebhookSettings
+@dataclass(frozen=True, slots=True)
+class OtlpSettings:
+    """Traces by OTLP over HTTP."""
+
+    common: Common
+    endpoint: str
+    #: Part of the traces that begin here, 0 to 1; a caller's own are as it says.
+    sample: float
+    ca: Path | None
+
+
+AnySink = FileSettings | SyslogSettings | WebhookSettings | OtlpSettings

@@ -13,9 +13,11 @@ import structlog
 
 from ostiary.core import Refusal, RefusalKind
 from ostiary.credentials.source import SecretUnavailable
-from ostiary.export.config import AnySink, OnFull
+from ostiary.export.config import AnySink, OnFull, OtlpSettings
+from ostiary.export.ocsf import Events
 from ostiary.export.sinks import Rejected, Sink, SinkFailed, sink_of
-from ostiary.export.tail import Tail
+from ostiary.export.spans import Spans
+from ostiary.export.tail import Tail, Teller
 from ostiary.gate.ports import Recorder, Recording, Refused
 from ostiary.telemetry import Meter, families
 
@@ -58,7 +60,7 @@ class Exporter:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._feeds = [
             _Feed(each, sink_of(each), Tail(recordings, directory / f"{each.common.name}.cursor",
-                  each.common.statements), directory, meter, pause)
+                  teller_of(each)), directory, meter, pause)
             for each in sinks
         ]  # fmt: skip
         meter.source(lambda: [(families.EXPORT_BACKLOG, (feed.name,), feed.backlog) for feed in self._feeds])
@@ -183,6 +185,11 @@ class _Feed:
                 os.write(fd, data)
         finally:
             os.close(fd)
+
+
+def teller_of(settings: AnySink) -> Teller:
+    """What a sink is told."""
+    return Spans(settings.sample) if isinstance(settings, OtlpSettings) else Events(settings.common.statements)
 
 
 def flag_of(directory: Path, sink: str) -> Path:

@@ -13,9 +13,11 @@
 again. Texts are as they were recorded, cut to a bound. JSON escapes what could do harm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from ostiary import __version__
 from ostiary.core import (
@@ -69,6 +71,26 @@ class Origin:
     name: str
     #: The session's first record; None in an audit log.
     started: SessionStarted | None
+    #: Unix seconds of it.
+    time: float = 0.0
+
+
+class Events:
+    """A `Teller` of OCSF events."""
+
+    kinds: Final = frozenset({"lease_issued", "refused", "held", "intent", "session_ended", "change"})
+    remembers: Final = False
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def told(self, entry: Entry, origin: Origin) -> Sequence[bytes]:
+        """As `event_of`."""
+        event = event_of(entry, origin, self._statements)
+        return () if event is None else (msgspec.json.encode(event),)
+
+    def forget(self, origin: Origin) -> None:
+        """Nothing is kept."""
 
 
 def event_of(entry: Entry, origin: Origin, statements: Statements) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Final, Protocol, assert_never
 
 import httpx2
 
-from ostiary.export.config import AnySink, FileSettings, SyslogSettings, WebhookSettings
+from ostiary.export.config import AnySink, FileSettings, OtlpSettings, SyslogSettings, WebhookSettings
 from ostiary.export.syslog import SyslogSink
 
 #: Seconds that a webhook may take to answer, and that it may ask to be left alone.
@@ -48,7 +48,7 @@ class Sink(Protocol):
 
 
 def sink_of(settings: AnySink, clock: Callable[[], float] = time.time) -> Sink:
-    """Raises SecretUnavailable, OSError, ssl.SSLError for what it is configured with."""
+    """Raises OSError, ssl.SSLError, ValueError for what it is configured with."""
     match settings:
         case FileSettings():
             return FileSink(settings)
@@ -56,6 +56,13 @@ def sink_of(settings: AnySink, clock: Callable[[], float] = time.time) -> Sink:
             return SyslogSink(settings)
         case WebhookSettings():
             return WebhookSink(settings, clock)
+        case OtlpSettings():
+            # Only who traces needs what the extra brings.
+            try:
+                from ostiary.export.otlp import OtlpSink
+            except ImportError:
+                raise ValueError("type otlp needs the extra otel: pip install 'ostiary[otel]'") from None
+            return OtlpSink(settings)
         case _:
             assert_never(settings)
 

@@ -9,17 +9,16 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from ostiary.core import SessionStarted
-from ostiary.export.config import Statements
-from ostiary.export.ocsf import Origin, event_of
-from ostiary.recording import DamagedRecording
+from ostiary.export.ocsf import Origin
+from ostiary.recording import DamagedRecording, Entry
 from ostiary.recording.format import KINDS, MAX_LINE, Head, HeadEvent, Line, split
 from ostiary.recording.layout import heads_logs
 from ostiary.recording.read import writer_lives
@@ -29,9 +28,29 @@ MAX_FILES: Final = 20_000
 #: Bytes of records that one batch reads.
 READ_BYTES: Final = 4 * 1024 * 1024
 _FILE: Final = re.compile(r"(?:\d{4}/\d\d/\d\d|audit)/[\w.-]{1,255}", re.ASCII)
-#: Kinds that there may be something to tell of; lines of other kinds are not decoded.
-_TOLD: Final = frozenset({"session_started", "lease_issued", "refused", "held", "intent", "session_ended", "change"})
 _START: Final = KINDS[SessionStarted]
+
+
+class Teller(Protocol):
+    """What is made of records."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Of records that there may be something to tell of; lines of other kinds are not decoded."""
+        ...
+
+    @property
+    def remembers(self) -> bool:
+        """It looks back: after a restart it is shown a file again from the beginning."""
+        ...
+
+    def told(self, entry: Entry, origin: Origin) -> Sequence[bytes]:
+        """Events, each encoded."""
+        ...
+
+    def forget(self, origin: Origin) -> None:
+        """The file is over."""
+        ...
 
 
 class _Cursor(msgspec.Struct):
@@ -58,12 +77,12 @@ class Tail:
     Args:
         directory: of recordings.
         path: of the cursor. Where there is none, everything that was recorded is told.
-        statements: which of them are told.
+        teller: says what there is to tell.
     """
 
     directory: Path
     path: Path
-    statements: Statements
+    teller: Teller
     _cursor: _Cursor = field(init=False)
     _origins: dict[str, Origin] = field(default_factory=dict, init=False)
 
@@ -136,7 +155,9 @@ class Tail:
         self._cursor.files.update(batch.files)
         for name in batch.done:
             self._cursor.files.pop(name, None)
-            self._origins.pop(name, None)
+            origin = self._origins.pop(name, None)
+            if origin is not None:
+                self.teller.forget(origin)
         self._save()
 
     # ------------------------------------------------------------ inside
@@ -158,34 +179,28 @@ class Tail:
                     if name:
                         self._cursor.files.setdefault(name, 0)
 
-    def _told(self, name: str, line: Line) -> Iterator[bytes]:
-        if line.kind not in _TOLD:
-            return
+    def _told(self, name: str, line: Line) -> Sequence[bytes]:
+        if line.kind == _START:
+            self._origins[name] = _begun(line) or Origin(Path(name).stem, None)
+        if line.kind not in self.teller.kinds:
+            return ()
         try:
-            entry = line.entry()
+            return self.teller.told(line.entry(), self._origin(name))
         except DamagedRecording:
-            return  # a verification says so
-        if isinstance(entry.body, SessionStarted):
-            self._origins[name] = Origin(entry.body.session_id, entry.body)
-            return
-        event = event_of(entry, self._origin(name), self.statements)
-        if event is not None:
-            yield msgspec.json.encode(event)
+            return ()  # a verification says so
 
     def _origin(self, name: str) -> Origin:
         """Whose file it is; read again after a restart."""
         found = self._origins.get(name)
         if found is None:
-            found = Origin(Path(name).stem, None)
-            for number, (_, line) in enumerate(self._lines(name, 0)):
-                if line is not None and line.kind == _START:
-                    with contextlib.suppress(DamagedRecording):
-                        body = line.entry().body
-                        assert isinstance(body, SessionStarted)
-                        found = Origin(body.session_id, body)
-                if number >= 1:
+            found = self._origins[name] = Origin(Path(name).stem, None)
+            end = self._cursor.files.get(name, 0)
+            for number, (at, line) in enumerate(self._lines(name, 0)):
+                if at > end or (number > 1 and not self.teller.remembers):
                     break
-            self._origins[name] = found
+                if line is not None:
+                    self._told(name, line)
+            found = self._origins[name]
         return found
 
     def _lines(self, name: str, at: int) -> Iterator[tuple[int, Line | None]]:
@@ -220,6 +235,14 @@ def _lines(path: Path, at: int) -> Iterator[tuple[int, Line | None]]:
                 return
             at += len(raw)
             yield at, split(raw)
+
+
+def _begun(line: Line) -> Origin | None:
+    with contextlib.suppress(DamagedRecording):
+        entry = line.entry()
+        if isinstance(entry.body, SessionStarted):
+            return Origin(entry.body.session_id, entry.body, entry.time)
+    return None
 
 
 def _opened(line: Line | None) -> str:

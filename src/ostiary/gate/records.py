@@ -31,6 +31,7 @@ def started(session_id: str, principal: Principal, target: Target, proof: Proof,
         target.protocol,
         proof.source,
         ruling.rules,
+        proof.trace,
     )
 
 

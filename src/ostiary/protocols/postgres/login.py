@@ -10,6 +10,7 @@ import hmac
 from enum import Enum, auto
 
 from ostiary.core import Proof, Refusal, RefusalKind, Secret
+from ostiary.core.trace import traceparent
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import message
 from ostiary.wire.contract import Authenticate, Close, Effect, Interrupt, ProtocolError, Reply, Side, StartTls
@@ -209,7 +210,15 @@ class ClientLogin:
         return False
 
     def _authenticate(self, token: bytes, certificates: tuple[bytes, ...], out: list[Effect]) -> None:
-        proof = Proof(Secret(token), self._target, self._source, self._encrypted, self._loopback, certificates)
+        proof = Proof(
+            Secret(token),
+            self._target,
+            self._source,
+            self._encrypted,
+            self._loopback,
+            certificates,
+            trace=traceparent(self.settings.get("application_name", "")),
+        )
         out.append(Authenticate(proof, self._database))
         self._state = _State.DONE
 
