@@ -18,6 +18,7 @@ from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.local_tls import server_context
+from ostiary.signin.logins import Login, OidcLogin
 
 
 def problems_of(settings: Settings) -> list[str]:
@@ -42,8 +43,14 @@ def _problems(settings: Settings) -> Iterator[str]:
         for index, issuer in enumerate(settings.issuers)
         for problem in _told(place("issuers", index), f"issuer {issuer.name}: ", partial(_check_issuer, issuer))
     ]
+    names = [issuer.name for issuer in settings.issuers]
+    for login in settings.logins:
+        where = place("issuers", names.index(login.issuer.name), "login")
+        found += _told(where, f"issuer {login.issuer.name}: login: ", partial(_check_login, login))
     yield from found or _told(
-        place("issuers"), "issuers: ", lambda: Identities(settings.issuers, HttpFetch(), time.time)
+        place("issuers"),
+        "issuers: ",
+        lambda: Identities(settings.trusted, HttpFetch(), time.time, beside=settings.people),
     )
     tls = settings.tls
     if tls is not None and tls.cert is not None:
@@ -89,6 +96,16 @@ def _check_sink(settings: AnySink) -> None:
     sink_of(settings)
     if isinstance(settings, WebhookSettings):
         settings.secret.read()
+
+
+def _check_login(login: Login) -> None:
+    if isinstance(login, OidcLogin):
+        if login.client_secret is not None:
+            login.client_secret.read()
+    else:
+        from ostiary.signin.saml import sign_on_url
+
+        sign_on_url(login)
 
 
 def _check_key(path: Path) -> None:

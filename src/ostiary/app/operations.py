@@ -114,4 +114,4 @@ def judged(target: Target, text: str) -> Action:
 async def _identify(settings: Settings, proof: Proof) -> Principal:
     from ostiary.identity import HttpFetch, Identities
 
-    return await Identities(settings.issuers, HttpFetch(), time.time).identify(proof)
+    return await Identities(settings.trusted, HttpFetch(), time.time, beside=settings.people).identify(proof)

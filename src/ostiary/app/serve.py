@@ -117,8 +117,10 @@ async def start(settings: Settings) -> Running:
         await approvals.start()
         stack.push_async_callback(approvals.stop)
         registry = Targets(settings.targets)
-        plaintext = settings.plaintext_loopback
-        others = Identities(settings.issuers, HttpFetch(), time.time, allow_plaintext_loopback=plaintext)
+        plaintext, http = settings.plaintext_loopback, HttpFetch()
+        others = Identities(
+            settings.trusted, http, time.time, allow_plaintext_loopback=plaintext, beside=settings.people
+        )
         own = _own_issuer(settings.url)
         clients = Clients(store.accounts, own, time.time)
         tokens = _tokens(settings, own, store) if own is not None else None

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ostiary.config.proofs import Aws, Certificates, IssuerSection, Saml
-from ostiary.config.values import Seconds, Texts
+from ostiary.config.proofs import Aws, Certificates, IssuerSection, Saml, SignInSection, told_of_login
+from ostiary.config.values import Hidden, Seconds, Texts
 from ostiary.core import PrincipalKind
 from ostiary.identity import presets
 from ostiary.identity.fetch import Access
 from ostiary.identity.issuer import DEFAULT_ALGORITHMS, OidcIssuer
 from ostiary.identity.presets import Common
+from ostiary.signin.logins import OidcLogin
 
 
 class _Jwt(IssuerSection):
@@ -63,22 +64,86 @@ class _Published(_Jwt):
         )
 
 
-class Oidc(_Published):
+class ClientSection(SignInSection):
+    """`login:` of an OpenID provider: the client that this gateway is there."""
+
+    client_id: str
+    client_secret: Hidden | None = None
+    scopes: Texts = ("openid", "email", "profile")
+
+
+class _Provider(_Published):
+    """Issuers that people can sign in at, too, or only."""
+
+    audience: Texts = ()
+    login: ClientSection | None = None
+
+    @property
+    def people_only(self) -> bool:
+        """See IssuerSection."""
+        return self.login is not None and "audience" not in self.model_fields_set
+
+    @abstractmethod
+    def _made(self, base: Path) -> OidcIssuer:
+        """Raises ValueError."""
+
+    def made(self, base: Path) -> OidcIssuer:
+        """As identity takes it; of one that is for people only, what they sign in with. Raises ValueError."""
+        login = self.sign_in(base, "")
+        if login is None and "audience" not in self.model_fields_set:
+            raise ValueError("audience is missing")
+        return login.issuer if login is not None and self.people_only else self._made(base)
+
+    def sign_in(self, base: Path, gateway: str) -> OidcLogin | None:
+        """As signin takes it. Raises ValueError."""
+        login = self.login
+        if login is None:
+            return None
+        with told_of_login():
+            return OidcLogin(
+                issuer=self.model_copy(
+                    update={
+                        "kind": "human",
+                        "audience": (login.client_id,),
+                        "bind": self.bind if login.bind is None else login.bind,
+                        "groups": self.groups if login.groups is None else login.groups,
+                    }
+                )._made(base),
+                gateway=gateway,
+                title=login.title or self.name,
+                client_id=login.client_id,
+                client_secret=login.client_secret.source(base) if login.client_secret is not None else None,
+                scopes=login.scopes,
+            )
+
+
+class Oidc(_Provider):
     """`type: oidc`."""
 
     type: Literal["oidc"]
     issuer: str
     azp: Texts = ()
 
-    def made(self, base: Path) -> OidcIssuer:
+    def _made(self, base: Path) -> OidcIssuer:
         """As identity takes it. Raises ValueError."""
         return presets.oidc(self._keyed(base, authorized_parties=self.azp), self.issuer)
+
+
+class KnownProvider(_Provider):
+    """Services that issue tokens to all their users, and that people sign in at."""
+
+    type: Literal["gitlab-ci", "google"]
+    issuer: str | None = None
+
+    def _made(self, base: Path) -> OidcIssuer:
+        """As identity takes it. Raises ValueError."""
+        return presets.preset(self.type, self._keyed(base), self.issuer)
 
 
 class Known(_Published):
     """Services that issue tokens to all their users."""
 
-    type: Literal["github-actions", "gitlab-ci", "terraform-cloud", "buildkite", "google"]
+    type: Literal["github-actions", "terraform-cloud", "buildkite"]
     issuer: str | None = None
 
     def made(self, base: Path) -> OidcIssuer:
@@ -97,13 +162,13 @@ class Kubernetes(_Published):
         return presets.kubernetes(self._keyed(base), self.issuer)
 
 
-class Azure(_Published):
+class Azure(_Provider):
     """`type: azure`."""
 
     type: Literal["azure"]
     tenant: str
 
-    def made(self, base: Path) -> OidcIssuer:
+    def _made(self, base: Path) -> OidcIssuer:
         """As identity takes it. Raises ValueError."""
         return presets.azure(self._keyed(base), self.tenant)
 
@@ -136,7 +201,8 @@ class Spiffe(_Jwt):
 
 
 Issuer = Annotated[
-    Oidc | Known | Kubernetes | Azure | CircleCi | Spiffe | Saml | Aws | Certificates, Field(discriminator="type")
+    Oidc | KnownProvider | Known | Kubernetes | Azure | CircleCi | Spiffe | Saml | Aws | Certificates,
+    Field(discriminator="type"),
 ]
 
 

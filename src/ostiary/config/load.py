@@ -17,6 +17,7 @@ from ostiary.config.shape import CertificatePair, File, detection
 from ostiary.config.stored import declared, merged, policies
 from ostiary.config.stored import problems as stored_problems
 from ostiary.config.values import API, METRICS, Section
+from ostiary.identity.issuer import check_url
 from ostiary.masking import Classification, MaskingConfig, Transform
 from ostiary.resources import Declared, Key, StoredResource
 
@@ -69,11 +70,13 @@ def _settings(
 ) -> Settings:
     base = path.absolute().parent
     server = file.server
+    url = server.url.rstrip("/")
+    logins = [issuer.sign_in(base, url) for issuer in file.issuers]
     tls = server.tls
     pair = ListenerTls(base / tls.cert, base / tls.key) if isinstance(tls, CertificatePair) else ListenerTls()
     return Settings(
         path=path.absolute(),
-        url=server.url.rstrip("/"),
+        url=url,
         state=server.state_source(base),
         recordings=base / server.recordings_path(),
         recording_key=base / server.recording_key,
@@ -88,7 +91,11 @@ def _settings(
         metrics=server.listen.get(METRICS),
         log=server.log.made(),
         export=tuple(sink.made(base) for sink in file.export),
-        issuers=tuple(issuer.made(base) for issuer in file.issuers),
+        issuers=tuple(
+            login.issuer if login is not None and each.people_only else each.made(base)
+            for each, login in zip(file.issuers, logins, strict=True)
+        ),
+        logins=tuple(login for login in logins if login is not None),
         targets=tuple(target.made(base) for target in file.targets),
         credentials={target.name: target.credential.made(base) for target in file.targets},
         policies=base / file.policies,
@@ -195,11 +202,24 @@ def _across(data: object) -> Iterator[Problem]:
         if (name := each.get("name")) in (ISSUER_NAME, LOCAL_ISSUER):
             whom = "service accounts" if name == ISSUER_NAME else "local administrator"
             yield ("issuers", index, "name"), f'"{name}" names the {whom} of this gateway: choose another'
+        if "login" in each and isinstance(server, dict):
+            yield from ((("issuers", index, "login"), why) for why in _without_page(server))
     for index, each in _entries(data, "classification"):
         wanted = each.get("target")
         if isinstance(wanted, str) and wanted not in names:
             yield ("classification", index, "target"), f'no target is called "{wanted}"'
     yield from _hashes(data, targets)
+
+
+def _without_page(server: Mapping[object, Any]) -> Iterator[str]:
+    """Why nobody could sign in at this gateway."""
+    try:
+        check_url(str(server.get("url", "")), "issuer", loopback=True)
+    except ValueError:
+        yield "people come back to this gateway: write server.url as https://HOST"
+    listen = server.get("listen")
+    if isinstance(listen, dict) and API not in listen:
+        yield f"the login page is on the API's listener: write server.listen.{API}"
 
 
 def _same_issuers(file: File) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from ostiary.identity import AnyIssuer
 from ostiary.masking import MaskingConfig
 from ostiary.resources import Declared, Key
 from ostiary.runtime.logs import Logging
+from ostiary.signin.logins import Login
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ class Settings:
     log: Logging
     #: Where audit events go.
     export: tuple[AnySink, ...]
+    #: All that are declared.
     issuers: tuple[AnyIssuer, ...]
+    #: Where people sign in. Its issuer has an audience of its own, and is one of `issuers` if it does nothing else.
+    logins: tuple[Login, ...]
     targets: tuple[Target, ...]
     credentials: Mapping[str, StaticCredential | PostgresRoleCredential]
     policies: Path
@@ -64,6 +68,16 @@ class Settings:
     _masking: Callable[[Secret | None], MaskingConfig]
     #: Dotted place in the file ("targets.0.credential") → "FILE:LINE".
     _places: Mapping[str, str] = field(repr=False)
+
+    @property
+    def people(self) -> tuple[AnyIssuer, ...]:
+        """Issuers as people sign in at them."""
+        return tuple(login.issuer for login in self.logins)
+
+    @property
+    def trusted(self) -> tuple[AnyIssuer, ...]:
+        """Issuers whose tokens are taken at the gate."""
+        return tuple(issuer for issuer in self.issuers if not any(issuer is each for each in self.people))
 
     def masking(self) -> MaskingConfig:
         """With its key, read now. Raises SecretUnavailable, ValueError for a key that is too short."""
