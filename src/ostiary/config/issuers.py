@@ -110,7 +110,7 @@ class _Provider(_Published):
                     }
                 )._made(base),
                 gateway=gateway,
-                title=login.title or self.name,
+                title=self.name if login.title is None else login.title,
                 client_id=login.client_id,
                 client_secret=login.client_secret.source(base) if login.client_secret is not None else None,
                 scopes=login.scopes,

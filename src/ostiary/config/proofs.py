@@ -101,7 +101,7 @@ class Saml(IssuerSection):
             return SamlLogin(
                 issuer=self._made(base, ("-",), ("-",), bind, groups),
                 gateway=gateway,
-                title=login.title or self.name,
+                title=self.name if login.title is None else login.title,
             )
 
     def _made(
