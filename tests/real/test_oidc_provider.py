@@ -1,15 +1,11 @@
 """Tokens of the certified npm `oidc-provider`, verified by our identity over real HTTP."""
 
-import os
 import secrets
-import socket
-import subprocess
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -18,7 +14,7 @@ import pytest
 from ostiary.core import PrincipalKind, Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity import HttpFetch, OidcIdentity, OidcIssuer
-from tests.real.npm import installed
+from tests.real.login_providers import openid_provider
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -69,24 +65,8 @@ class Provider:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     """Installed on first use, started on a free port."""
-    node, cache = installed(Path(__file__).parent / "oidc_provider", "provider.mjs")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    secret = secrets.token_urlsafe(32)
-    with subprocess.Popen(
-        [node, "provider.mjs", str(port)],
-        cwd=cache,
-        env={**os.environ, "CLIENT_SECRET": secret},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            if b"up\n" not in iter(process.stdout.readline, b""):
-                pytest.fail("oidc-provider did not start")
-            yield Provider(f"http://127.0.0.1:{port}", secret)
-        finally:
-            process.kill()
+    with openid_provider("http://127.0.0.1:9/callback") as (url, secret):
+        yield Provider(url, secret)
 
 
 def proof(token: Secret) -> Proof:

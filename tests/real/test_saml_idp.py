@@ -2,28 +2,22 @@
 
 import html
 import re
-import subprocess
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity import HttpFetch, Identities, SamlIssuer
-from tests.real.npm import installed
+from tests.real.login_providers import saml_provider
 from tests.real.served import serving
-from tests.real.servers import PostgresServer, free_port
+from tests.real.servers import PostgresServer
 from tests.real.serving import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -68,32 +62,9 @@ class Provider:
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     """Installed on first use, started on a free port."""
-    node, cache = installed(Path(__file__).parent / "saml_idp", "idp.cjs")
     home = tmp_path_factory.mktemp("idp")
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "idp")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = (
-        builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    )
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    (home / "cert.pem").write_bytes(certificate)
-    (home / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    port = free_port()
-    command = [node, "idp.cjs", str(port), str(home), AUDIENCE, ACS]
-    with subprocess.Popen(command, cwd=cache, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        try:
-            if b"up\n" not in iter(process.stdout.readline, b""):
-                pytest.fail("samlp did not start")
-            url = f"http://127.0.0.1:{port}"
-            file = home / "idp.xml"
-            with httpx2.Client(trust_env=False) as browser:
-                file.write_bytes(browser.get(f"{url}/metadata").raise_for_status().content)
-            yield Provider(url, certificate.decode(), file)
-        finally:
-            process.kill()
+    with saml_provider(home, AUDIENCE, ACS) as url:
+        yield Provider(url, (home / "cert.pem").read_text(), home / "idp.xml")
 
 
 @pytest.mark.parametrize("signed", ["assertion", "response"])

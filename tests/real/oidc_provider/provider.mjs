@@ -1,6 +1,7 @@
 // The certified `oidc-provider`, for tests: CLIENT_SECRET=… node provider.mjs PORT; prints "up" when it listens.
 // Client `job` gets JWT access tokens for the resource urn:ostiary (client credentials); client `tool` gets ID tokens of
-// a user who is logged in and consents without being asked (authorization code with PKCE).
+// a user who is logged in and consents without being asked (authorization code with PKCE), and so does client `gateway`,
+// which comes back to LOGIN_CALLBACK.
 import { Provider } from 'oidc-provider';
 import crypto from 'node:crypto';
 
@@ -20,6 +21,8 @@ const provider = new Provider(issuer, {
   clients: [
     client('job', ['client_credentials'], [], 'ES256'),
     client('tool', ['authorization_code'], ['code'], 'RS256'),
+    { ...client('gateway', ['authorization_code'], ['code'], 'ES256'),
+      redirect_uris: [process.env.LOGIN_CALLBACK ?? 'http://127.0.0.1:9/callback'] },
   ],
   features: {
     devInteractions: { enabled: false },

@@ -1,5 +1,6 @@
 // The npm `samlp` identity provider, for tests: node idp.cjs PORT DIR AUDIENCE RECIPIENT; prints "up" when it listens.
 // DIR holds cert.pem and key.pem. /assertion signs the assertion, /response the response around it; everyone is ada.
+// /sso answers requests that are signed by the key of DIR/sp.pem.
 const express = require('express'), samlp = require('samlp'), fs = require('fs');
 const [, , port, dir, audience, recipient] = process.argv;
 const base = `http://127.0.0.1:${port}`;
@@ -21,5 +22,8 @@ const options = (signResponse) => ({
 const app = express();
 app.get('/assertion', samlp.auth(options(false)));
 app.get('/response', samlp.auth(options(true)));
+app.get('/sso', (req, res, next) => {
+  samlp.auth({ ...options(false), signingCert: fs.readFileSync(`${dir}/sp.pem`, 'utf8') })(req, res, next);
+});
 app.get('/metadata', samlp.metadata({ ...options(false), redirectEndpointPath: '/sso', postEndpointPath: '/sso' }));
 app.listen(Number(port), '127.0.0.1', () => console.log('up'));
