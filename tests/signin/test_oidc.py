@@ -72,6 +72,12 @@ async def test_the_secret_in_the_form(tmp_path: Path) -> None:
     await world.sign_in()
     ((form, headers, _),) = world.provider.posted
     assert (form["client_id"], form["client_secret"], headers) == (CLIENT, "s3cret", {})
+    world = World(FileSource(file))
+    world.provider.discover(token_endpoint_auth_methods_supported=["client_secret_post", "client_secret_basic"])
+    await world.sign_in()
+    ((form, headers, _),) = world.provider.posted
+    assert basic(headers) == (CLIENT, "s3cret")
+    assert "client_secret" not in form
     world = World()
     await world.sign_in()
     ((form, headers, _),) = world.provider.posted
@@ -444,8 +450,9 @@ def test_logins_that_will_not_do(settings: dict[str, object], sentence: str) -> 
         OidcLogin(**good)  # type: ignore[arg-type]
 
 
-def test_other_names_of_the_issuer_do_not_count() -> None:
-    """An ID token names the issuer that its discovery document names."""
-    issuer = OidcIssuer("corp", URL, (CLIENT,), PrincipalKind.HUMAN, aliases=("https://old.example",))
+def test_what_is_configured_for_machines_does_not_count() -> None:
+    """An ID token names the issuer that its discovery document names, and this client as its party."""
+    names = ("https://old.example",)
+    issuer = OidcIssuer("corp", URL, (CLIENT,), PrincipalKind.HUMAN, aliases=names, authorized_parties=("job",))
     login = OidcLogin(issuer=issuer, gateway=GATEWAY, title="Acme", client_id=CLIENT)
-    assert login.issuer.accepted == (URL,)
+    assert (login.issuer.accepted, login.issuer.authorized_parties) == ((URL,), ())

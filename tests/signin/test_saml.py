@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
 from ostiary.core import PrincipalKind
@@ -339,6 +339,11 @@ async def test_documents(tmp_path: Path, key: SamlKey) -> None:
     assert await world.refused(good, SAMLResponse=bomb) == "it is longer than 64 KiB"
 
 
+async def test_one_time_is_not_counted_twice(tmp_path: Path, key: SamlKey) -> None:
+    """What is kept of assertions of machines, in one process, is not asked about people."""
+    assert not World(tmp_path, key, one_time=True).login.issuer.one_time
+
+
 async def test_bindings(tmp_path: Path, key: SamlKey) -> None:
     """Attributes that must have a value, and groups that can't be made."""
     world = World(tmp_path, key, bind={"dept": "shop"})
@@ -377,8 +382,10 @@ def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
     assert repr(first) == "SamlKey(***)"
     pem = path.read_bytes()
+    small = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     for content, mode, sentence in (
         (pem, 0o640, "chmod 600"),
+        (small + pem[pem.index(b"-----BEGIN CERTIFICATE") :], 0o600, "at least 2048 bits"),
         (b"x", 0o600, "does not hold a private key and its certificate"),
         (pem.partition(b"-----BEGIN CERTIFICATE")[0], 0o600, "does not hold a private key and its certificate"),
         (
