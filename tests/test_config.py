@@ -312,7 +312,7 @@ ISSUERS = {
     "type: github-actions, audience: a": "bind: every repository of that GitHub can get a token for this audience, so",
     "type: github-actions, audience: a, bind: {ref: refs/heads/main}": "bind: every repository of that GitHub can",
     "type: oidc, issuer: 'https://gitlab.com', audience: a": "bind: every project of that GitLab can get a token",
-    "type: github, audience: a": "type: must be 'oidc' or 'gitlab-ci' or 'google' or 'github-actions' or 'terraform-cloud' or ",
+    "type: github, audience: a": "type: must be 'oidc' or 'gitlab-ci' or 'google' or 'github-actions' or ",
     "type: azure, audience: a": "tenant is missing",
     "type: azure, audience: a, tenant: acme": "tenant: write its id, a UUID in small letters, not its name",
     "type: kubernetes, audience: a, issuer: https://k8s.example, jwks: {keys: []}": "jwks: no key in it can be used",

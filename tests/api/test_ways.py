@@ -30,8 +30,9 @@ class Page:
         del request
         return JSONResponse({"principal": principal.id, "then": then})
 
-    def refused(self, request: Request, refusal: Refusal) -> Response:
+    def refused(self, request: Request, refusal: Refusal, way: str = "") -> Response:
         del request
+        assert way in ("", "corp")
         return JSONResponse({"refused": refusal.message}, 403)
 
 

@@ -3,16 +3,20 @@
 An HTTP client is the browser. What an attacker changes on the way is refused.
 """
 
+import html
 import json
+import re
+import secrets
 import subprocess
 import sys
-from base64 import b64decode, b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx2
 import pytest
@@ -215,3 +219,50 @@ def test_the_log_holds_no_secret(world: World) -> None:
         (world.home / "client.secret").read_text(),
     ):
         assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("title", "principal", "group"),
+    [("staff", "staff:ada", "dev"), ("corp", "corp:ada@example.test", "corp/dev")],
+)
+def test_a_program_acts_for_a_person(world: World, title: str, principal: str, group: str) -> None:
+    """From the program's request to its token: the login page offers both providers, and the person says yes."""
+    browser, verifier = world.browser(), secrets.token_urlsafe(32)
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    back = "http://127.0.0.1:9/callback"
+    asked = {
+        "response_type": "code",
+        "client_id": "ostiary-cli",
+        "redirect_uri": back,
+        "state": "s",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    page = browser.follow(f"{world.url}/oauth/authorize?{urlencode(asked)}", back)
+    ways = {name: html.unescape(path) for path, name in re.findall(r'<a [^>]*href="([^"]+)">(\w+)</a>', page.text)}
+    assert set(ways) == {"staff", "corp"}
+    page = browser.follow(f"{world.url}{ways[title]}", back)
+    if title == "corp":
+        action, form = browser.form(page.text)
+        done = browser.client.post(action, data=form)
+        page = browser.follow(urljoin(world.url, done.headers["location"]), back)
+    assert principal in page.text
+    _, form = browser.form(page.text)
+    done = browser.client.post(f"{world.url}/oauth/authorize", data={**form, "decision": "allow"})
+    answer = {name: value for name, (value,) in parse_qs(urlsplit(done.headers["location"]).query).items()}
+    assert (answer["state"], answer["iss"]) == ("s", world.url)
+    program = world.browser().client
+    token = program.post(
+        f"{world.url}/oauth/token",
+        data={
+            "grant_type": "authorization_code",
+            "client_id": "ostiary-cli",
+            "redirect_uri": back,
+            "code": answer["code"],
+            "code_verifier": verifier,
+        },
+    ).raise_for_status()
+    header = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    me = program.get(f"{world.url}/api/v1/me", headers=header).raise_for_status().json()
+    assert (me["principal"], me["kind"]) == (principal, "human")
+    assert group in me["groups"]

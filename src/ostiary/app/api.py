@@ -1,6 +1,7 @@
 """The API put together: use-cases on the rooms of a running gateway, and their listener."""
 
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
@@ -104,13 +105,19 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
 
 def _pages(settings: Settings, store: Store, rooms: PeopleRooms) -> "list[APIRouter]":
     from ostiary.api.browser import Browsers
-    from ostiary.api.routes import people
+    from ostiary.api.routes import people, ways
+    from ostiary.signin.sealed import Seal
 
     browsers = Browsers(rooms.logins, settings.url, plaintext_loopback=settings.plaintext_loopback)
     stands_on = people.People(
         browsers, rooms.logins, rooms.admins, store.people, rooms.authorization, lambda: rooms.ways, time.time
     )
-    return [people.build(stands_on, people.LoginPage(stands_on))]
+    page = people.LoginPage(stands_on)
+    seal = Seal(secrets.token_bytes(32))
+    return [
+        people.build(stands_on, page),
+        ways.build(stands_on.ways, seal, page, time.time, secure=browsers.secure),
+    ]
 
 
 def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> GatewayControl:

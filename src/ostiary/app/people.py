@@ -4,8 +4,10 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ostiary.app.ways import ways_of
 from ostiary.config import Settings
 from ostiary.core import Secret
+from ostiary.identity.groups import GroupNames
 from ostiary.oauth.authorize import AuthorizationEndpoint
 from ostiary.oauth.people import PeopleGrants
 from ostiary.recording import AuditLog
@@ -27,8 +29,10 @@ class PeopleRooms:
     ways: Ways
 
 
-def people_of(stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog, ways: Ways) -> PeopleRooms:
-    """Closed by the stack."""
+def people_of(
+    stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog, names: GroupNames
+) -> PeopleRooms:
+    """Closed by the stack. `names`: of the groups of all issuers. Raises OSError, ValueError."""
     passwords = Passwords()
     stack.callback(passwords.close)
     logins = Logins(store.people, store.accounts, audit.write, settings.login_lifetime, time.time)
@@ -37,7 +41,7 @@ def people_of(stack: AsyncExitStack, settings: Settings, store: Store, audit: Au
         Admins(store.people, passwords, time.time),
         AuthorizationEndpoint(settings.url, store.people, time.time),
         PeopleGrants(store.people, logins, settings.url, time.time),
-        ways,
+        ways_of(settings, names, store.accounts.spend, time.time),
     )
 
 

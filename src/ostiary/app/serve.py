@@ -43,7 +43,6 @@ from ostiary.recording import AuditLog, FileRecording, Signer
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
-from ostiary.signin.ways import Ways
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition, families
 from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity
@@ -129,7 +128,7 @@ async def start(settings: Settings) -> Running:
         audit = AuditLog(recording)
         stack.callback(audit.close)
         signs_in = tokens is not None and settings.api is not None
-        people = people_of(stack, settings, store, audit, Ways()) if signs_in else None
+        people = people_of(stack, settings, store, audit, others.names) if signs_in else None
         grants = people.grants if people is not None else None
         oauth = OAuth(clients, tokens, others, registry.by_name, time.time, grants) if tokens is not None else None
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)

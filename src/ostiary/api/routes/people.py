@@ -68,9 +68,9 @@ class LoginPage:
             await people.logins.end(before.login, source, why="signed in anew")
         return people.browsers.signed_in(RedirectResponse(then if is_own_path(then) else "/login", 303), cookie)
 
-    def refused(self, request: Request, refusal: Refusal) -> Response:
+    def refused(self, request: Request, refusal: Refusal, way: str = "") -> Response:
         """They did not."""
-        self.failed(request, "", refusal)
+        self.failed(request, way, refusal)
         return self._people.browsers.refused(Visitor(None, "", ""), refusal)
 
     def failed(self, request: Request, way: str, refusal: Refusal) -> None:

@@ -28,8 +28,8 @@ class Page(Protocol):
         """Somebody signed in; `then`: the path at this gateway that they wanted."""
         ...
 
-    def refused(self, request: Request, refusal: Refusal) -> Response:
-        """Somebody did not."""
+    def refused(self, request: Request, refusal: Refusal, way: str = "") -> Response:
+        """Somebody did not; `way`: its name, where there is such a one."""
         ...
 
 
@@ -82,7 +82,7 @@ class _Trip:
 
     def _refused(self, request: Request, way: Way, why: Refused) -> Response:
         log.warning("sign-in refused", way=way.name, why=why.refusal.message)
-        return self._page.refused(request, why.refusal)
+        return self._page.refused(request, why.refusal, way.name)
 
 
 def build(ways: Callable[[], Ways], seal: Seal, page: Page, clock: Callable[[], float], *, secure: bool) -> APIRouter:
