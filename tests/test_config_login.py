@@ -10,6 +10,7 @@ from ostiary.app.check import problems_of
 from ostiary.core import PrincipalKind
 from ostiary.credentials import EnvSource
 from ostiary.identity import OidcIssuer, SamlIssuer
+from ostiary.resources import ResourceKind, StoredResource
 from ostiary.signin.logins import OidcLogin, SamlLogin
 from tests.identity.saml_kit import ENTITY, KEYS, metadata
 from tests.signin.test_saml import with_sign_on
@@ -129,6 +130,16 @@ def test_check_reads_what_logins_point_at(tmp_path: Path, monkeypatch: pytest.Mo
     assert ":12: issuer corp: login: environment variable LOGIN_TEST_SECRET is not set" in first
     assert ":16: issuer saml: login: " in second
     assert "names no SingleSignOnService with the HTTP-Redirect binding" in second
+
+
+def test_nobody_declares_a_login_through_the_api(tmp_path: Path) -> None:
+    """Where people sign in is the configuration file's to say: its secrets are of the gateway's host."""
+    path = tmp_path / "ostiary.yaml"
+    path.write_text(GOOD)
+    login = {"client_id": "x", "client_secret": {"env": "LOGIN_TEST_SECRET"}}
+    stored = {"type": "oidc", "issuer": "https://evil.example", "login": login}
+    with pytest.raises(config.ConfigError, match="login: can be set in the configuration file only"):
+        config.load(path, [StoredResource(ResourceKind.ISSUER, "evil", stored)])
 
 
 def test_schema() -> None:
