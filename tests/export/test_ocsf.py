@@ -10,8 +10,8 @@ import pytest
 
 from ostiary.core import ActionRefused, LeaseIssued, Record, SessionEnded
 from ostiary.export import Statements
-from ostiary.export.ocsf import MAX_STATEMENT, MAX_TEXT, Origin, event_of
-from ostiary.recording import Change, ChangeStage, Entry
+from ostiary.export.ocsf import _SIGN_INS, MAX_STATEMENT, MAX_TEXT, Origin, event_of
+from ostiary.recording import Change, ChangeStage, Entry, SignIn, SignInEvent
 from tests.export.kit import APPROVED, CHANGE, DENIED, HELD, READ, short, started
 
 #: schema.ocsf.io/1.3.0/classes/*: attributes with requirement "required", those of the base event included.
@@ -25,8 +25,8 @@ REQUIRED: Mapping[int, set[str]] = {
 #: "at_least_one" of each class.
 ONE_OF: Mapping[int, set[str]] = {3002: {"service", "dst_endpoint"}, 6005: {"database", "databucket", "table"}}
 ACTIVITIES: Mapping[int, Mapping[int, str]] = {
-    3001: {1: "Create", 2: "Enable", 5: "Disable", 6: "Delete", 99: "Other"},
-    3002: {1: "Logon", 2: "Logoff"},
+    3001: {1: "Create", 2: "Enable", 3: "Password Change", 5: "Disable", 6: "Delete", 99: "Other"},
+    3002: {1: "Logon", 2: "Logoff", 99: "Other"},
     3004: {1: "Create", 2: "Read", 3: "Update", 4: "Delete"},
     6005: {1: "Read", 2: "Update", 3: "Connect", 4: "Query", 5: "Write", 6: "Create", 7: "Delete", 99: "Other"},
 }
@@ -43,10 +43,10 @@ HOSTILE = 'x\n{"a":1}\x1b[2J\u202e\\"'
 
 
 def event(
-    body: Record | Change, statements: Statements = Statements.NOTABLE, principal: str = "ci:shop"
+    body: Record | Change | SignIn, statements: Statements = Statements.NOTABLE, principal: str = "ci:shop"
 ) -> dict[str, Any] | None:
     """What is told of a record."""
-    first = None if isinstance(body, Change) else started("s1", principal)
+    first = None if isinstance(body, Change | SignIn) else started("s1", principal)
     kind = {"Change": "change"}.get(type(body).__name__, "kind")
     return event_of(Entry(7, 1_767_225_600.25, kind, body), Origin("s1", first), statements)
 
@@ -94,6 +94,30 @@ def test_every_event_has_what_its_class_requires(body: Record | Change, wanted: 
     assert found is not None
     check(found)
     assert short(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [
+        (SignInEvent.SIGNED_IN, ("Authentication", "Logon", "Success")),
+        (SignInEvent.GRANTED, ("Authentication", "Logon", "Success")),
+        (SignInEvent.REFUSED, ("Authentication", "Logon", "Failure")),
+        (SignInEvent.REUSED, ("Authentication", "Logon", "Failure")),
+        (SignInEvent.SIGNED_OUT, ("Authentication", "Logoff", "Success")),
+        (SignInEvent.CONFIRMED, ("Authentication", "Other", "Success")),
+        (SignInEvent.DENIED, ("Authentication", "Other", "Failure")),
+        (SignInEvent.SET_UP, ("Account Change", "Password Change", "Success")),
+    ],
+)
+@pytest.mark.parametrize("by", ["", "corp:ada"])
+def test_every_sign_in_is_told(what: SignInEvent, wanted: tuple[str, str, str], by: str) -> None:
+    """Also of who proved to be nobody; what becomes of new kinds is decided here."""
+    found = event(SignIn(what, by, "password", "browser", "10.0.0.1:5", "l1", HOSTILE))
+    assert found is not None
+    check(found)
+    assert short(found) == wanted
+    assert found["user"]["name"] == (by.partition(":")[2] or "unknown")
+    assert set(_SIGN_INS) == set(SignInEvent)
 
 
 def test_what_is_not_told() -> None:

@@ -6,6 +6,10 @@
 | a session ended that was refused | Authentication 3002 | Logon, failure |
 | a session ended | Authentication 3002 | Logoff |
 | a statement | Datastore Activity 6005 | Read, Update, Create, Delete, Query or Other, by its first operation |
+| somebody signed in, a client was given a login | Authentication 3002 | Logon, success |
+| a sign-in was refused, a code or refresh token came twice | Authentication 3002 | Logon, failure |
+| somebody signed out; decided on a device that waits | Authentication 3002 | Logoff; Other |
+| the local administrator got new credentials | Account Change 3001 | Password Change |
 | a change of a service account | Account Change 3001 | Create, Enable, Disable, Delete or Other |
 | any other change, decisions on requests among them | Entity Management 3004 | Create, Update, Delete |
 
@@ -29,7 +33,7 @@ from ostiary.core import (
     SessionStarted,
 )
 from ostiary.export.config import Statements
-from ostiary.recording import Change, ChangeStage, Entry
+from ostiary.recording import Change, ChangeStage, Entry, SignIn, SignInEvent
 
 OCSF_VERSION: Final = "1.3.0"
 #: Characters of a statement, and of any other text.
@@ -61,6 +65,17 @@ _ACCOUNT: Final[Mapping[str, tuple[int, str]]] = {
     "delete": (6, "Delete"),
 }
 _REFUSED: Final = "refused"
+#: Activity, and whether they got what they wanted.
+_SIGN_INS: Final[Mapping[SignInEvent, tuple[tuple[int, str], bool]]] = {
+    SignInEvent.SIGNED_IN: ((1, "Logon"), True),
+    SignInEvent.GRANTED: ((1, "Logon"), True),
+    SignInEvent.REFUSED: ((1, "Logon"), False),
+    SignInEvent.REUSED: ((1, "Logon"), False),
+    SignInEvent.SIGNED_OUT: ((2, "Logoff"), True),
+    SignInEvent.CONFIRMED: ((99, "Other"), True),
+    SignInEvent.DENIED: ((99, "Other"), False),
+    SignInEvent.SET_UP: ((3, "Password Change"), True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,7 @@ class Origin:
 class Events:
     """A `Teller` of OCSF events."""
 
-    kinds: Final = frozenset({"lease_issued", "refused", "held", "intent", "session_ended", "change"})
+    kinds: Final = frozenset({"lease_issued", "refused", "held", "intent", "session_ended", "change", "sign_in"})
     remembers: Final = False
 
     def __init__(self, statements: Statements) -> None:
@@ -99,6 +114,8 @@ def event_of(entry: Entry, origin: Origin, statements: Statements) -> dict[str, 
     match body:
         case Change():
             return None if body.stage is ChangeStage.ASKED else _change(entry, origin, body)
+        case SignIn():
+            return _sign_in(entry, origin, body)
         case LeaseIssued() if started is not None:
             return _logon(entry, origin, started, (1, "Logon"), _SUCCESS, _INFORMATIONAL, "session opened")
         case SessionEnded() if started is not None:
@@ -221,6 +238,22 @@ def _change(entry: Entry, origin: Origin, body: Change) -> dict[str, Any]:
         "entity": entity,
         "unmapped": {"rules": _list(body.rules), "change": body.change_id},
     }
+
+
+def _sign_in(entry: Entry, origin: Origin, body: SignIn) -> dict[str, Any]:
+    activity, made = _SIGN_INS[body.event]
+    status, severity = (_SUCCESS, _INFORMATIONAL) if made else (_FAILURE, _MEDIUM)
+    message = f"{body.event.value}: {body.reason}" if body.reason else body.event.value
+    class_uid = 3001 if body.event is SignInEvent.SET_UP else 3002
+    event = {
+        **_base(entry, origin, class_uid, activity, status, severity, message),
+        "user": _user(body.by) if body.by else {"name": "unknown", "type_id": 0},
+        "src_endpoint": _endpoint(body.source),
+        "unmapped": {"way": _text(body.way), "client": _text(body.client)},
+    }
+    if class_uid == 3002:
+        event |= {"service": {"name": "Ostiary"}, "session": {"uid": _text(body.login_id)}, "is_remote": True}
+    return event
 
 
 def _session_user(started: SessionStarted) -> dict[str, Any]:

@@ -338,7 +338,8 @@ class GateSession:
         running = self._running.pop(action_id, None)
         masked = running.masker.masked if running is not None and running.masker is not None else {}
         self.tally.rows += outcome.rows
-        self.tally.masked_columns += len(masked)
+        if masked:
+            self.tally.masked_columns += len(masked)
         self._recorder.later(
             ActionFinished(action_id, outcome.status, outcome.tag, outcome.rows, outcome.bytes, masked)
         )
