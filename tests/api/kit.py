@@ -17,6 +17,7 @@ from ostiary.api.models.gateway import Version
 from ostiary.app.api import Rooms, control_of
 from ostiary.approvals import ApprovalService
 from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Target
+from ostiary.credentials import LeaseService
 from ostiary.gate.ports import Refused
 from ostiary.policy import CedarPolicy
 from ostiary.recording import FileRecording, Signer
@@ -174,7 +175,10 @@ async def serving(home: Path) -> AsyncIterator[Api]:
             return adopts[0]
 
         masking = settings.masking()
-        rooms = Rooms(people, policy, targets, masking, recording, signer, store, approvals, live, adopted=adopted)
+        leases = LeaseService({})
+        rooms = Rooms(
+            people, policy, targets, masking, recording, signer, store, approvals, live, leases, adopted=adopted
+        )
 
         async def is_ready() -> bool:
             return ready[0]

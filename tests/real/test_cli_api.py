@@ -126,3 +126,50 @@ def test_who_may_not(served: Served) -> None:
     assert "canary" not in asked(served, Secret("canary"), "targets", "list", code=3).stderr
     assert json.loads(asked(served, served.token(), "targets", "list", "-o", "json").stdout) == []
     assert "no token to do it with" in asked(served, None, "targets", "list", code=2).stderr
+
+
+def test_a_target_is_tried(served: Served, ops: Secret) -> None:
+    """Each step with its time; nothing is left on the server, nothing secret is said, and it is written down."""
+    found = json.loads(asked(served, ops, "targets", "test", "shop", "-o", "json").stdout)
+    steps = {each["name"]: each for each in found["steps"]}
+    assert list(steps) == ["resolve", "connect", "tls", "credential", "login", "give back"]
+    assert found["ok"]
+    assert steps["tls"]["detail"].endswith("certificate verified (verify-full)")
+    assert steps["credential"]["detail"].startswith("postgres-role: ostiary_shop_")
+    assert "PostgreSQL 15" in steps["login"]["detail"]
+    assert all(each["seconds"] > 0 for each in found["steps"])
+    assert served.roles() == []
+    shown = asked(served, ops, "targets", "test", "shop").stdout
+    assert len([line for line in shown.splitlines() if line.startswith("ok ")]) == 6
+    changed = json.loads(asked(served, ops, "audit", "search", "--in", "changes", "-o", "json").stdout)
+    assert {("targets/shop/test", "asked"), ("targets/shop/test", "done")} <= {
+        (each["resources"][0], each["result"]) for each in changed
+    }
+
+
+def test_a_target_is_not_tried_by_others(served: Served) -> None:
+    """Without `administer` on it nothing is dialled, whether or not there is such a target."""
+    for name in ("shop", "nix"):
+        done = asked(served, served.token(), "targets", "test", name, code=3)
+        assert done.stderr.startswith("error: denied: no policy permits administer on ")
+    assert asked(served, served.token("olga", "ops"), "targets", "test", "nix", code=4).stdout == ""
+
+
+def test_leases(served: Served, ops: Secret) -> None:
+    """Listed while they are out; taking one back ends its session, whose client reads why."""
+    connection = served.connect()
+    (lease,) = json.loads(asked(served, ops, "leases", "list", "-o", "json").stdout)
+    assert (lease["target"], lease["state"], lease["username"]) == ("shop", "active", *served.roles())
+    assert lease["session_id"] in asked(served, ops, "leases", "list").stdout
+    assert json.loads(asked(served, served.token(), "leases", "list", "-o", "json").stdout) == []
+    revoke = ("leases", "revoke", lease["lease_id"], "--reason", "leaked")
+    assert asked(served, served.token(), *revoke, code=3).stderr.startswith("error: denied: no policy permits")
+    done = asked(served, ops, *revoke)
+    assert done.stdout == f"session {lease['session_id']} has ended; lease {lease['lease_id']} is gone\n"
+    assert served.roles() == []
+    with pytest.raises(psycopg.Error, match="ended by ci:olga: leaked"):
+        connection.execute("SELECT 1")
+    connection.close()
+    assert asked(served, ops, *revoke, code=4).stdout == ""
+    assert asked(served, ops, "leases", "revoke", "../x", "--reason", "x", code=4).stdout == ""
+    assert asked(served, ops, "leases", "revoke", "zz", "--reason", "x", code=2).stdout == ""

@@ -14,7 +14,7 @@ from ostiary.api.caller import check_query
 from ostiary.api.guard import Guard
 from ostiary.api.idempotency import Answers
 from ostiary.api.models.gateway import Version
-from ostiary.api.routes import accounts, approvals, audit, declarations, health, inventory, sessions, simulation
+from ostiary.api.routes import accounts, approvals, audit, declarations, health, inventory, leases, sessions, simulation
 from ostiary.control.gateway import GatewayControl
 
 PREFIX = "/api/v1"
@@ -30,6 +30,7 @@ _ROUTERS = (
     approvals.router,
     audit.router,
     simulation.router,
+    leases.router,
 )
 _ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 500, 503)
 _DESCRIPTION = "Every request but /healthz, /readyz and this document carries a token of a configured issuer."

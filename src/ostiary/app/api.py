@@ -26,17 +26,23 @@ from ostiary.control.decisions import Decisions
 from ostiary.control.declarations import Declarations
 from ostiary.control.gateway import GatewayControl
 from ostiary.control.history import ChangeHistory
+from ostiary.control.leases import LeaseControl
 from ostiary.control.paging import Reader
 from ostiary.control.sessions import SessionControl
 from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
+from ostiary.control.trial import TargetTrial
 from ostiary.control.verification import Verifier
-from ostiary.core import Target
+from ostiary.core import Lease, Target
+from ostiary.credentials import LeaseService
+from ostiary.credentials.postgres_login import log_in
 from ostiary.gate.ports import Identity
 from ostiary.masking import MaskingConfig
 from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
 from ostiary.policy import CedarPolicy
+from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
+from ostiary.runtime.dial import target_context
 from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition
@@ -58,6 +64,7 @@ class Rooms:
     store: Store
     approvals: ApprovalService
     live: LiveSessions
+    leases: LeaseService
     #: None: the gateway has no URL that it could issue tokens under.
     oauth: OAuth | None = None
     meter: Meter = field(default_factory=Meter)
@@ -120,6 +127,14 @@ def _pages(settings: Settings, store: Store, rooms: PeopleRooms) -> "list[APIRou
     ]
 
 
+def _starttls(protocol: str) -> tuple[bytes, bytes]:
+    return PROTOCOLS[protocol]().starttls()
+
+
+async def _log_in(target: Target, lease: Lease) -> str:
+    return await log_in(target, lease, target_context)
+
+
 def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> GatewayControl:
     """Every use-case of a running gateway."""
     audit = rooms.audit
@@ -145,6 +160,8 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),
         ChangeHistory(access, settings.recordings, reader),
         Simulator(access, settings.recordings, lambda: rooms.policy.rules, rooms.targets, judged, reader),
+        TargetTrial(access, changes, rooms.targets, _starttls, rooms.leases, _log_in),
+        LeaseControl(access, changes, rooms.leases, rooms.live),
         Declarations(
             access,
             changes,

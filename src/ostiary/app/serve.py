@@ -162,6 +162,7 @@ async def start(settings: Settings) -> Running:
                 store,
                 approvals,
                 live,
+                leases,
                 oauth,
                 meter,
                 people,

@@ -30,7 +30,8 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "service_accounts", "Identities for programs that have no issuer: create, list, disable, rotate, …"
     ),
     "admin": Entry("admin", "The local administrator: link."),
-    "targets": Entry("targets", "What can be reached: list, show."),
+    "leases": Entry("leases", "Credentials that are lent: list, revoke."),
+    "targets": Entry("targets", "What can be reached: list, show, test."),
     "login": Entry("login", "Log in at a gateway as a person, in the browser.", alone=True),
     "logout": Entry("login", "End a login: at the gateway, and on this machine.", alone=True),
     "whoami": Entry("whoami", "Who you are at a gateway, how that was proven, and what you may do there."),

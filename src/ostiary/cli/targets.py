@@ -1,11 +1,11 @@
-"""`ostiary targets list|show`."""
+"""`ostiary targets list|show|test`."""
 
 from typing import Annotated
 
 import typer
 
 from ostiary.cli import complete
-from ostiary.cli.common import Context
+from ostiary.cli.common import Context, errors
 from ostiary.cli.output import Exit, Output, OutputOption, fail, say, structured, table
 from ostiary.cli.reach import Reach, reaching
 from ostiary.cli.remote import inventory as remote
@@ -62,5 +62,19 @@ def build(context: Context) -> typer.Typer:
         for fact, value in facts.items():
             if value:
                 say(f"  {fact:11} {value}")
+
+    @group.command("test")
+    @reaching(context, local=False)
+    def try_out(name: NameArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
+        """Let the gateway dial it, encrypt, lend a credential, log in, take it back. Exit code 1 when a step fails."""
+        with errors():
+            found = remote.test_target(reach.api, name)
+        if output is not Output.TABLE:
+            structured(found, output)
+        for step in found.steps if output is Output.TABLE else ():
+            mark, style = ("ok", "green") if step.ok else ("FAILED", "bold red")
+            say((f"{mark:6}", style), f"  {step.name:10}  {step.seconds * 1000:7.1f} ms  {step.detail}")
+        if not found.ok:
+            raise typer.Exit(Exit.FAILED)
 
     return group

@@ -8,9 +8,11 @@ from ostiary.control.decisions import Decisions
 from ostiary.control.declarations import Declarations
 from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
+from ostiary.control.leases import LeaseControl
 from ostiary.control.sessions import SessionControl
 from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
+from ostiary.control.trial import TargetTrial
 from ostiary.control.verification import Verifier
 
 
@@ -26,5 +28,7 @@ class GatewayControl:
     verifier: Verifier
     history: ChangeHistory
     simulator: Simulator
+    trial: TargetTrial
+    leases: LeaseControl
     declarations: Declarations
     accounts: AccountControl

@@ -128,6 +128,12 @@ class LeaseService:
         )
         return await asyncio.shield(self._revocation(entry, issuer))
 
+    async def take_back(self, lease_id: str) -> None:
+        """Revoke one that is out, whoever has it; one that is not out is gone already. Raises RevokeFailed."""
+        entry = self._entries.get(lease_id)
+        if entry is not None:
+            await asyncio.shield(self._revocation(entry, self._issuers[entry.target]))
+
     async def sweep(self) -> None:
         """Try failed revocations again, and remove what dead processes left. Never raises; the log tells."""
         failed = [entry for entry in self.leases if entry.state is LeaseState.REVOKING][:RETRY_BATCH]

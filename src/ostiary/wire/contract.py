@@ -327,6 +327,10 @@ class Spoken(Protocol):
         """What a command does as far as its text tells, for explanations. Raises ValueError when it can't be parsed."""
         ...
 
+    def starttls(self) -> tuple[bytes, bytes]:
+        """What asks a target for TLS in the clear, and what it agrees by."""
+        ...
+
     def turn_away(self, refusal: Refusal) -> bytes:
         """What a client reads that gets no engine; the connection is closed behind it."""
         ...

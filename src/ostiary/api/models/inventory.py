@@ -30,6 +30,23 @@ class TargetOut(BaseModel):
         return cls.model_validate(view, from_attributes=True)
 
 
+class StepOut(BaseModel):
+    """A part of the way to a target."""
+
+    name: Literal["resolve", "connect", "tls", "credential", "login", "give back", "time"]
+    ok: bool
+    seconds: float
+    detail: str = Field(description="What was found, or why it failed.", examples=["10.0.0.5:5432"])
+
+
+class TargetTestOut(BaseModel):
+    """How far the way to a target goes."""
+
+    target: str = Field(examples=["orders"])
+    ok: bool
+    steps: list[StepOut] = Field(description="A failed one ends what comes after it; what was lent is taken back.")
+
+
 class IssuerOut(BaseModel):
     """An issuer whose proofs are believed."""
 

@@ -7,9 +7,19 @@ from fastapi import APIRouter, Path, Response
 from ostiary.api import paging
 from ostiary.api.caller import CallerDep, Control
 from ostiary.api.conditions import tag
+from ostiary.api.idempotency import OnceDep
 from ostiary.api.models.declarations import DeclarationOut, IssuerShown, RuleShown, TargetShown
 from ostiary.api.models.gateway import MeOut
-from ostiary.api.models.inventory import AnswerOut, ClassifiedOut, IssuerOut, PoliciesOut, Question, RuleOut, TargetOut
+from ostiary.api.models.inventory import (
+    AnswerOut,
+    ClassifiedOut,
+    IssuerOut,
+    PoliciesOut,
+    Question,
+    RuleOut,
+    TargetOut,
+    TargetTestOut,
+)
 from ostiary.api.paging import Cursor, Limit, PageOut
 from ostiary.api.problems import Unfit, responses
 from ostiary.control.access import Caller
@@ -42,6 +52,16 @@ async def show_target(name: Name, caller: CallerDep, control: Control, response:
     body = TargetShown(**shown.model_dump(), declaration=declaration)
     tag(response, None if declaration is None else declaration.revision, body)
     return body
+
+
+@router.post("/targets/{name}/test", tags=["targets"], responses=responses(404))
+async def test_target(name: Name, caller: CallerDep, control: Control, once: OnceDep) -> TargetTestOut:
+    """Dial it, encrypt, lend a credential, log in, take it back: how far does it go? Takes `administer` on it."""
+
+    async def run() -> TargetTestOut:
+        return TargetTestOut.model_validate(await control.trial.run(caller, name), from_attributes=True)
+
+    return await once(TargetTestOut, run)
 
 
 @router.get("/issuers", tags=["issuers"])

@@ -1,11 +1,14 @@
 """What is declared and in force, through the API."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostiary.cli.remote.convert import members, view
 from ostiary.client.api import Api, part
 from ostiary.control import TargetView
+
+if TYPE_CHECKING:
+    from ostiary.control.trial import Trial
 
 
 def list_targets(api: Api) -> tuple[TargetView, ...]:
@@ -16,6 +19,14 @@ def list_targets(api: Api) -> tuple[TargetView, ...]:
 def show_target(api: Api, name: str) -> TargetView:
     """One of them."""
     return view(TargetView, api.get(f"/targets/{part(name)}"))
+
+
+def test_target(api: Api, name: str) -> "Trial":
+    """How far the way to it goes."""
+    # Imported here: it stands on a database's driver, which nothing else here needs.
+    from ostiary.control.trial import Trial
+
+    return view(Trial, api.post(f"/targets/{part(name)}/test", {}))
 
 
 def explain(api: Api, question: Mapping[str, object]) -> dict[str, Any]:

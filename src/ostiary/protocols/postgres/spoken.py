@@ -6,6 +6,7 @@ from ostiary.core import Action, Refusal, Target
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.engine import PostgresEngine
+from ostiary.protocols.postgres.framing import STARTTLS
 from ostiary.protocols.postgres.statements import Judge
 from ostiary.sql import analyze
 from ostiary.wire.contract import Engine, Listening
@@ -32,6 +33,11 @@ def engines(listening: Listening) -> Callable[[str, bool], Engine]:
 def judged(target: Target, text: str) -> Action:
     """A statement, judged without the server's catalogue. Raises ValueError when it can't be parsed."""
     return Judge(target, target.database, CatalogCache(lambda: 0.0), analyze).statement(text)
+
+
+def starttls() -> tuple[bytes, bytes]:
+    """An SSLRequest, and its answer."""
+    return STARTTLS
 
 
 def turn_away(refusal: Refusal) -> bytes:
