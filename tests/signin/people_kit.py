@@ -23,6 +23,7 @@ from ostiary.api import problems
 from ostiary.api.browser import Browsers
 from ostiary.api.guard import Guard
 from ostiary.api.routes import oauth, people
+from ostiary.api.routes import ways as other_ways
 from ostiary.core import Principal, Proof, Secret
 from ostiary.identity import OidcIssuer
 from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
@@ -30,7 +31,9 @@ from ostiary.oauth.authorize import CLI, AuthorizationEndpoint
 from ostiary.oauth.people import PeopleGrants
 from ostiary.recording import SignIn, SignInEvent
 from ostiary.signin.admin import Admins, new_link
+from ostiary.signin.passkeys import Passkeys
 from ostiary.signin.passwords import Passwords
+from ostiary.signin.sealed import Seal
 from ostiary.signin.sessions import Logins
 from ostiary.signin.ways import Ways
 from ostiary.store import Store
@@ -226,10 +229,12 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
         grants = PeopleGrants(store.people, logins, URL, clock)
         endpoints = OAuth(clients, tokens, others, ("orders", "stock"), clock, grants)
         ways = [Ways()]
+        admins = Admins(store.people, passwords, clock)
         pages = people.People(
             Browsers(logins, URL, plaintext_loopback=False),
             logins,
-            Admins(store.people, passwords, clock),
+            admins,
+            Passkeys(admins, store.people, store.accounts.spend, URL, clock),
             store.people,
             AuthorizationEndpoint(URL, store.people, clock),
             lambda: ways[0],
@@ -238,7 +243,9 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
         app = FastAPI()
         problems.install(app)
         app.include_router(oauth.build(endpoints, allow_plaintext_loopback=False))
-        app.include_router(people.build(pages, people.LoginPage(pages)))
+        page = people.LoginPage(pages)
+        app.include_router(people.build(pages, page))
+        app.include_router(other_ways.build(lambda: ways[0], Seal(bytes(32)), page, clock, secure=True))
         forms: Sequence[str] = [*PATHS.values(), *PEOPLE_PATHS.values(), *people.FORMS]
         gateway = Gateway(
             store,

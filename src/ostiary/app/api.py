@@ -117,7 +117,14 @@ def _pages(settings: Settings, store: Store, rooms: PeopleRooms) -> "list[APIRou
 
     browsers = Browsers(rooms.logins, settings.url, plaintext_loopback=settings.plaintext_loopback)
     stands_on = people.People(
-        browsers, rooms.logins, rooms.admins, store.people, rooms.authorization, lambda: rooms.ways, time.time
+        browsers,
+        rooms.logins,
+        rooms.admins,
+        rooms.passkeys,
+        store.people,
+        rooms.authorization,
+        lambda: rooms.ways,
+        time.time,
     )
     page = people.LoginPage(stands_on)
     seal = Seal(secrets.token_bytes(32))

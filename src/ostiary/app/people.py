@@ -12,6 +12,7 @@ from ostiary.oauth.authorize import AuthorizationEndpoint
 from ostiary.oauth.people import PeopleGrants
 from ostiary.recording import AuditLog
 from ostiary.signin.admin import Admins, new_link
+from ostiary.signin.passkeys import Passkeys
 from ostiary.signin.passwords import Passwords
 from ostiary.signin.sessions import Logins
 from ostiary.signin.ways import Ways
@@ -24,6 +25,7 @@ class PeopleRooms:
 
     logins: Logins
     admins: Admins
+    passkeys: Passkeys
     authorization: AuthorizationEndpoint
     grants: PeopleGrants
     ways: Ways
@@ -36,9 +38,11 @@ def people_of(
     passwords = Passwords()
     stack.callback(passwords.close)
     logins = Logins(store.people, store.accounts, audit.write, settings.login_lifetime, time.time)
+    admins = Admins(store.people, passwords, time.time)
     return PeopleRooms(
         logins,
-        Admins(store.people, passwords, time.time),
+        admins,
+        Passkeys(admins, store.people, store.accounts.spend, settings.url, time.time),
         AuthorizationEndpoint(settings.url, store.people, time.time),
         PeopleGrants(store.people, logins, settings.url, time.time),
         ways_of(settings, names, store.accounts.spend, time.time),

@@ -19,6 +19,7 @@ from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI, Answered, AuthorizationEndpoint, AuthorizationRequest, Unanswerable
 from ostiary.recording import SignInEvent
 from ostiary.signin.admin import Admins
+from ostiary.signin.passkeys import Passkeys
 from ostiary.signin.people import DeviceRequest, DeviceState, Login, Who, shown_code, typed_code
 from ostiary.signin.repository import PeopleRepository
 from ostiary.signin.sealed import is_own_path
@@ -30,7 +31,8 @@ log = structlog.get_logger()
 GUESSES: Final = 5
 GUESSES_A_SECOND: Final = 1 / 60
 _PASSWORD: Final = "password"  # noqa: S105 - names a way
-_STATIC: Final = {"ostiary.css": "text/css"}
+_PASSKEY: Final = "passkey"
+_STATIC: Final = {"ostiary.css": "text/css", "passkey.js": "text/javascript"}
 _UNKNOWN: Final = refused("there is no such code, or it has expired", "look at the device again").refusal
 #: Paths that take forms.
 FORMS: Final = ("/login", "/logout", "/login/", "/setup/", "/oauth/authorize", "/device", "/device/decide")
@@ -43,6 +45,7 @@ class People:
     browsers: Browsers
     logins: Logins
     admins: Admins
+    passkeys: Passkeys
     repository: PeopleRepository
     authorization: AuthorizationEndpoint
     ways: Callable[[], Ways]
@@ -68,12 +71,52 @@ class LoginPage:
             await people.logins.end(before.login, source, why="signed in anew")
         return people.browsers.signed_in(RedirectResponse(then if is_own_path(then) else "/login", 303), cookie)
 
+    async def show(
+        self, visitor: Visitor, then: str, why: Refusal | None = None, name: str = "", status: int = 200
+    ) -> Response:
+        """The page itself."""
+        people = self._people
+        admin = await people.admins.found()
+        values = {
+            "then": then,
+            "asks": CLI if then.startswith("/oauth/authorize?") else "",
+            "ways": people.ways().all(),
+            "local": admin is not None and admin.ready,
+            "passkeys": people.passkeys.offered and admin is not None and bool(admin.passkeys),
+            "refusal": why,
+            "name": name,
+        }
+        return people.browsers.page(visitor, "login.html", values, status)
+
+    async def attempt(
+        self, request: Request, visitor: Visitor, form: dict[str, str], way: str, proven: Awaitable[Principal]
+    ) -> Response:
+        """Enter as the local administrator, or see the page again."""
+        then = form.get("then", "/login")
+        try:
+            who = Who.of(await proven, way)
+            response = await self.entered(request, who, then)
+        except Refused as why:
+            log.warning("sign-in refused", way=way, why=why.refusal.message)
+            self._failed(request, way, why.refusal)
+            then = then if is_own_path(then) else "/login"
+            return await self.show(visitor, then, why.refusal, form.get("username", "")[:64], 401)
+        log.info("signed in", way=way, principal=who.id)
+        return response
+
+    async def set_up(self, request: Request, who: Who) -> Response:
+        """Enter with credentials that a one-time link was used for; every login from before ends."""
+        people, source = self._people, source_of(request)
+        people.logins.tell(SignInEvent.SET_UP, who.id, who.way, source, client="browser")
+        await people.logins.end_all(who, source, "new credentials were set up")
+        return await self.entered(request, who, "/login")
+
     def refused(self, request: Request, refusal: Refusal, way: str = "") -> Response:
         """They did not."""
-        self.failed(request, way, refusal)
+        self._failed(request, way, refusal)
         return self._people.browsers.refused(Visitor(None, "", ""), refusal)
 
-    def failed(self, request: Request, way: str, refusal: Refusal) -> None:
+    def _failed(self, request: Request, way: str, refusal: Refusal) -> None:
         """Write it down."""
         source = source_of(request)
         self._people.logins.tell(SignInEvent.REFUSED, "", way, source, client="browser", why=refusal.message)
@@ -84,6 +127,7 @@ def build(people: People, page: LoginPage) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     _signing_in(router, people, page)
     _setting_up(router, people, page)
+    _passkeys(router, people, page)
     _authorizing(router, people)
     _devices(router, people)
 
@@ -99,18 +143,6 @@ def build(people: People, page: LoginPage) -> APIRouter:
 def _signing_in(router: APIRouter, people: People, page: LoginPage) -> None:
     browsers = people.browsers
 
-    async def show(visitor: Visitor, then: str, why: Refusal | None, name: str = "", status: int = 200) -> Response:
-        admin = await people.admins.found()
-        values = {
-            "then": then,
-            "asks": CLI if then.startswith("/oauth/authorize?") else "",
-            "ways": people.ways().all(),
-            "local": admin is not None and admin.ready,
-            "refusal": why,
-            "name": name,
-        }
-        return browsers.page(visitor, "login.html", values, status)
-
     @router.get("/login")
     async def ways(request: Request) -> Response:
         visitor = await _visitor(browsers, request)
@@ -125,22 +157,14 @@ def _signing_in(router: APIRouter, people: People, page: LoginPage) -> None:
         others, admin = people.ways().all(), await people.admins.found()
         if len(others) == 1 and (admin is None or not admin.ready):
             return RedirectResponse(f"{others[0].path}?{urlencode({'then': then})}", 303)
-        return await show(visitor, then, None)
+        return await page.show(visitor, then)
 
     @router.post("/login")
     async def password(request: Request) -> Response:
         async def work(visitor: Visitor, form: dict[str, str]) -> Response:
-            then, name, source = form.get("then", "/login"), form.get("username", ""), source_of(request)
-            try:
-                given = Secret(form.get("password", ""))
-                who = Who.of(await people.admins.by_password(name, given, source), _PASSWORD)
-                response = await page.entered(request, who, then)
-            except Refused as why:
-                log.warning("sign-in refused", way=_PASSWORD, why=why.refusal.message)
-                page.failed(request, _PASSWORD, why.refusal)
-                return await show(visitor, then if is_own_path(then) else "/login", why.refusal, name[:64], 401)
-            log.info("signed in", way=_PASSWORD, principal=who.id)
-            return response
+            name, given = form.get("username", ""), Secret(form.get("password", ""))
+            proven = people.admins.by_password(name, given, source_of(request))
+            return await page.attempt(request, visitor, form, _PASSWORD, proven)
 
         return await _posted(browsers, request, work)
 
@@ -157,6 +181,7 @@ def _signing_in(router: APIRouter, people: People, page: LoginPage) -> None:
 
 def _setting_up(router: APIRouter, people: People, page: LoginPage) -> None:
     browsers = people.browsers
+    passkeys = {"passkeys": people.passkeys.offered}
 
     @router.get("/setup/{link}")
     async def begin(link: str, request: Request) -> Response:
@@ -167,7 +192,7 @@ def _setting_up(router: APIRouter, people: People, page: LoginPage) -> None:
             admin = await people.admins.linked(link, source_of(request))
         except Refused as why:
             return browsers.refused(visitor, why.refusal)
-        return browsers.page(visitor, "setup.html", {"link": link, "again": admin.ready, "refusal": None})
+        return browsers.page(visitor, "setup.html", {"link": link, "again": admin.ready, "refusal": None} | passkeys)
 
     @router.post("/setup/{link}")
     async def password(link: str, request: Request) -> Response:
@@ -179,12 +204,48 @@ def _setting_up(router: APIRouter, people: People, page: LoginPage) -> None:
                 principal = await people.admins.set_password(link, Secret(given), source)
             except ValueError as error:
                 refusal = refused(str(error), "choose another").refusal
-                values = {"link": link, "again": False, "refusal": refusal}
+                values = {"link": link, "again": False, "refusal": refusal} | passkeys
                 return browsers.page(visitor, "setup.html", values, 422)
-            who = Who.of(principal, _PASSWORD)
-            people.logins.tell(SignInEvent.SET_UP, who.id, _PASSWORD, source, client="browser")
-            await people.logins.end_all(who, source, "new credentials were set up")
-            return await page.entered(request, who, "/login")
+            return await page.set_up(request, Who.of(principal, _PASSWORD))
+
+        return await _posted(browsers, request, work)
+
+
+def _passkeys(router: APIRouter, people: People, page: LoginPage) -> None:
+    browsers = people.browsers
+
+    @router.post("/login/passkey")
+    async def sign_in(request: Request) -> Response:
+        async def work(visitor: Visitor, form: dict[str, str]) -> Response:
+            proven = people.passkeys.sign_in(form.get("credential", ""), visitor.csrf, source_of(request))
+            return await page.attempt(request, visitor, form, _PASSKEY, proven)
+
+        return await _posted(browsers, request, work)
+
+    @router.post("/login/passkey/options")
+    async def sign_in_options(request: Request) -> Response:
+        async def work(visitor: Visitor, form: dict[str, str]) -> Response:
+            del form
+            return Response(people.passkeys.authentication_options(visitor.csrf), media_type="application/json")
+
+        return await _posted(browsers, request, work)
+
+    @router.post("/setup/{link}/passkey")
+    async def register(link: str, request: Request) -> Response:
+        async def work(visitor: Visitor, form: dict[str, str]) -> Response:
+            given, source = form.get("credential", ""), source_of(request)
+            principal = await people.passkeys.register(link, given, visitor.csrf, source)
+            return await page.set_up(request, Who.of(principal, _PASSKEY))
+
+        return await _posted(browsers, request, work)
+
+    @router.post("/setup/{link}/passkey/options")
+    async def register_options(link: str, request: Request) -> Response:
+        async def work(visitor: Visitor, form: dict[str, str]) -> Response:
+            del form
+            await people.admins.linked(link, source_of(request))
+            made = people.passkeys.registration_options(visitor.csrf)
+            return Response(made, media_type="application/json")
 
         return await _posted(browsers, request, work)
 
