@@ -174,10 +174,20 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         async def adopted() -> bool:
             return adopts[0]
 
-        masking = settings.masking()
         leases = LeaseService({})
         rooms = Rooms(
-            people, policy, targets, masking, recording, signer, store, approvals, live, leases, adopted=adopted
+            people,
+            policy,
+            targets,
+            settings.approvals,
+            settings.masking(),
+            recording,
+            signer,
+            store,
+            approvals,
+            live,
+            leases,
+            adopted=adopted,
         )
 
         async def is_ready() -> bool:
