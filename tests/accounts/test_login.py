@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from ostiary.accounts.clients import FAILURES
 from ostiary.core import PrincipalKind, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity.key_set import ALGORITHMS
@@ -160,18 +159,6 @@ async def test_who_has_proven_an_account_is_told_what_is_wrong(world: World) -> 
     await world.login(secret)
     world.now += 100
     assert await why(world, secret) == 'token refused: service account "billing" has expired'
-
-
-async def test_failures_are_limited_by_address(world: World) -> None:
-    """Not even a good secret is looked at then; another address is served; it passes."""
-    secret = await world.secret()
-    bad = Secret("osa_" + "0" * 16 + "_" + "A" * 43)
-    for port in range(FAILURES):
-        assert await why(world, bad, source=f"192.0.2.7:{port}") == UNPROVEN
-    assert "too many attempts" in await why(world, secret)
-    await world.login(secret, source="192.0.2.8:1")
-    world.now += 4
-    await world.login(secret)
 
 
 async def test_an_issuer_said_twice(world: World) -> None:

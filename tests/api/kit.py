@@ -18,6 +18,7 @@ from ostiary.app.api import Rooms, control_of
 from ostiary.approvals import ApprovalService
 from ostiary.core import Principal, PrincipalKind, Proof, Refusal, RefusalKind, Target
 from ostiary.credentials import LeaseService
+from ostiary.gate.attempts import Attempts
 from ostiary.gate.ports import Refused
 from ostiary.policy import CedarPolicy
 from ostiary.recording import FileRecording, Signer
@@ -174,19 +175,20 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         async def adopted() -> bool:
             return adopts[0]
 
-        leases = LeaseService({})
+        masking = settings.masking()
+        leases, attempts = LeaseService({}), Attempts(lambda: 0.0)
         rooms = Rooms(
             people,
             policy,
             targets,
-            settings.approvals,
-            settings.masking(),
+            masking,
             recording,
             signer,
             store,
             approvals,
             live,
             leases,
+            attempts,
             adopted=adopted,
         )
 

@@ -132,11 +132,7 @@ class World:
 
     def ports(self) -> Ports:
         """The bundle the gate takes."""
-        return Ports(self, self, self, self, self, self, self, self)
-
-    async def check(self, principal: Principal, target: Target, source: str) -> None:
-        del principal, target, source
-        await self.faults.acheck("standing")
+        return Ports(self, self, self, self, self, self, self)
 
     def during_hold(self) -> None:
         """What changes while a person thinks."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import psutil
 import uvloop
 
 from ostiary.core import Lease, Principal, PrincipalKind, Proof, Record, Result, Secret, Target, TlsMode, TlsSettings
+from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Rights
 from ostiary.protocols.postgres import refuse
@@ -262,9 +264,11 @@ async def _serve(settings: Settings) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(settings.certificate, settings.key)
     context.set_alpn_protocols(["postgresql"])
+    # As many as they like: a quarter of an hour goes by with each look at the clock.
+    attempts = Attempts(count(step=1000).__next__)
     listeners = (
-        Listener(gate, engine(True), context, refuse.fatal),
-        Listener(gate, engine(False), None, refuse.fatal),
+        Listener(gate, engine(True), context, refuse.fatal, attempts),
+        Listener(gate, engine(False), None, refuse.fatal, attempts),
     )
     ports = [await listener.start("127.0.0.1", 0) for listener in listeners]
     print(json.dumps({"tls": ports[0], "plain": ports[1]}), flush=True)

@@ -4,9 +4,9 @@ import asyncio
 import ssl
 
 from ostiary.core import SessionEnded
+from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
 from ostiary.runtime import live as live_module
-from ostiary.runtime.leg import Leg
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSession, LiveSessions
 from ostiary.wire.contract import Admitted, Authenticate, Effect, Event, Received, Reply
@@ -25,7 +25,11 @@ class Scene:
         ids = iter(f"s{number}" for number in range(1, 9))
         gate = Gate(self.world.ports(), lambda: self.world.time, lambda: next(ids))
         self.listener = Listener(
-            gate, lambda source, loopback: self._engine(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), told
+            gate,
+            lambda source, loopback: self._engine(),
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+            told,
+            Attempts(lambda: 0.0),
         )
         self.live = LiveSessions()
         self.live.follow(self.listener)
@@ -40,8 +44,7 @@ class Scene:
 
     async def client(self) -> Transport:
         """One that is admitted."""
-        transport, leg = Transport(), self.listener._accept()
-        assert isinstance(leg, Leg)
+        transport, leg = Transport(), self.listener._leg("127.0.0.1")
         leg.connection_made(transport)
         leg.get_buffer(-1)[:1] = b"x"
         leg.buffer_updated(1)
@@ -52,7 +55,7 @@ class Scene:
 async def test_only_admitted_sessions_are_seen() -> None:
     """A client that has not shown who it is is none; nor is one that is over."""
     scene = Scene()
-    waiting, leg = Transport(), scene.listener._accept()
+    waiting, leg = Transport(), scene.listener._leg("127.0.0.1")
     leg.connection_made(waiting)
     assert list(scene.live) == []
     await scene.client()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ostiary.core import Permit, Proof, Refusal, RefusalKind, Secret, Target
+from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
 from ostiary.runtime import session as session_module
 from ostiary.runtime import waits
@@ -116,6 +117,7 @@ class Scene:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
             told,
             self.gone.append,
+            Attempts(lambda: 0.0).begin("127.0.0.1"),
         )
         self.leg = Leg(self.driver, Side.CLIENT)
         self.client = Transport()
@@ -302,8 +304,8 @@ def listening(make_engine: Callable[[str, bool], Scripted]) -> tuple[Listener, T
     """A listener, and a client that has just come to it."""
     world = World()
     gate = Gate(world.ports(), lambda: world.time, lambda: "s1")
-    listener, client = Listener(gate, make_engine, None, told), Transport()
-    listener._accept().connection_made(client)
+    listener, client = Listener(gate, make_engine, None, told, Attempts(lambda: 0.0)), Transport()
+    listener._leg("127.0.0.1").connection_made(client)
     return listener, client
 
 

@@ -25,6 +25,7 @@ from ostiary.api.guard import Guard
 from ostiary.api.routes import oauth, people
 from ostiary.api.routes import ways as other_ways
 from ostiary.core import Principal, Proof, Secret
+from ostiary.gate.attempts import Attempts
 from ostiary.identity import OidcIssuer
 from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
 from ostiary.oauth.authorize import CLI, AuthorizationEndpoint
@@ -242,7 +243,7 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
         )
         app = FastAPI()
         problems.install(app)
-        app.include_router(oauth.build(endpoints, allow_plaintext_loopback=False))
+        app.include_router(oauth.build(endpoints, Attempts(clock), allow_plaintext_loopback=False))
         page = people.LoginPage(pages)
         app.include_router(people.build(pages, page))
         app.include_router(other_ways.build(lambda: ways[0], Seal(bytes(32)), page, clock, secure=True))

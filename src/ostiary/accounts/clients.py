@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ostiary.accounts.decoys import verify_for_nobody
-from ostiary.accounts.limit import Limiter
 from ostiary.accounts.model import ISSUER_NAME, AccountKey, KeyKind, ServiceAccount
 from ostiary.accounts.public_keys import verifying
 from ostiary.accounts.repository import AccountRepository
 from ostiary.accounts.secrets import key_id_of, matches
-from ostiary.core import Principal, PrincipalKind, Refusal, RefusalKind, Secret
+from ostiary.core import Principal, PrincipalKind, Secret
 from ostiary.gate.ports import Refused
 from ostiary.identity.claims import is_safe_text
 from ostiary.identity.compact import UnverifiedToken, parse_compact
@@ -24,9 +23,6 @@ from ostiary.identity.rules import check_times
 
 #: Seconds that an assertion may live: its `jti` is remembered that long.
 MAX_ASSERTION: Final = 300.0
-#: Failures at once, and a second, that an address has.
-FAILURES: Final = 30
-FAILURES_A_SECOND: Final = 0.5
 #: Seconds that a session lasts at most.
 MAX_SESSION: Final = 12 * 3600.0
 _NO_END: Final = 1e11
@@ -73,11 +69,9 @@ class Clients:
         self._repository = repository
         self._own = own
         self._clock = clock
-        self._failures = Limiter(clock, FAILURES_A_SECOND, FAILURES)
 
     async def by_secret(self, secret: Secret, source: str) -> Client:
         """Raises Refused. `source`: "ip:port"."""
-        self._admit(source)
         now = self._clock()
         key_id = key_id_of(secret)
         account = await self._repository.of_key(key_id) if key_id is not None else None
@@ -85,12 +79,11 @@ class Clients:
         known = key is not None and key.kind is KeyKind.SECRET and key.good(now)
         good = matches(secret, key.material if key is not None and known else _NOBODY)
         if not good or not known or account is None or key is None:
-            raise self._unproven(source)
+            raise _unproven()
         return await self._proven(Client(account, key, key.expires_at, key.key_id), source)
 
     async def by_assertion(self, assertion: Secret, source: str) -> Client:
         """Once for each `jti`. Raises Refused."""
-        self._admit(source)
         token = parse_compact(assertion.reveal())
         if self._own is None:
             raise refused(
@@ -103,7 +96,7 @@ class Clients:
         account = await self._repository.get(name) if isinstance(name, str) else None
         key = _signer(account, token, now)
         if account is None or key is None:
-            raise self._unproven(source)
+            raise _unproven()
         if claims.get("sub") != account.name:
             raise refused("an assertion is about its own account: sub must be as iss")
         if claims.get("aud") not in (self._own.issuer, [self._own.issuer]):
@@ -118,21 +111,6 @@ class Clients:
         if not await self._repository.spend(f"assertion:{account.name}:{jti}", forgotten, now):
             raise refused("this assertion was used before", "sign a new one for every use")
         return await self._proven(Client(account, key, expires_at, jti), source)
-
-    def _admit(self, source: str) -> None:
-        wait = self._failures.wait(_host(source))
-        if wait > 0.0:
-            raise Refused(
-                Refusal(
-                    RefusalKind.IDENTITY,
-                    "token refused: too many attempts from this address failed",
-                    f"try again in {wait:.0f} seconds",
-                )
-            )
-
-    def _unproven(self, source: str) -> Refused:
-        self._failures.take(_host(source))
-        return refused("it proves no service account", "use a credential of one, as `service-accounts` made it")
 
     async def _proven(self, client: Client, source: str) -> Client:
         now = self._clock()
@@ -167,5 +145,5 @@ def _signer(account: ServiceAccount | None, token: UnverifiedToken, now: float) 
     return None
 
 
-def _host(source: str) -> str:
-    return source.rpartition(":")[0]
+def _unproven() -> Refused:
+    return refused("it proves no service account", "use a credential of one, as `service-accounts` made it")

@@ -102,6 +102,9 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     refusal = error.refusal
+    if refusal.kind is RefusalKind.CAPACITY:
+        # The next one is for the door.
+        return problem(429, "too-many", refusal.message, refusal.hint, headers={"Connection": "close"})
     if refusal.kind is not RefusalKind.IDENTITY:
         return problem(503, "unavailable", refusal.message, refusal.hint)
     return problem(401, "token", refusal.message, refusal.hint, headers={"WWW-Authenticate": _CHALLENGE})

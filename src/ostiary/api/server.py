@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ostiary.gate.attempts import Attempts, network_of
+
 log = structlog.get_logger()
 
 #: Connections, those that have not begun TLS among them; one more is closed.
@@ -31,7 +33,7 @@ _STOP_SECONDS: Final = 5
 class ApiServer:
     """One address of the API."""
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, attempts: Attempts) -> None:
         config = Config(
             app,
             http=_Protocol,
@@ -47,7 +49,7 @@ class ApiServer:
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        self._server = _Server(config, tls)
+        self._server = _Server(config, tls, attempts)
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -76,10 +78,11 @@ class _Server(Server):
     It accepts by itself: uvicorn's listener leaves a client that never begins TLS a minute, and does not count it.
     """
 
-    def __init__(self, config: Config, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, config: Config, tls: ssl.SSLContext | None, attempts: Attempts) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
         self._tls = tls
+        self._attempts = attempts
         self._accepting: asyncio.Task[None] | None = None
         #: Connections that are not HTTP's yet.
         self._opening: set[asyncio.Task[None]] = set()
@@ -96,26 +99,29 @@ class _Server(Server):
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(listening)
+                connection, peer = await loop.sock_accept(listening)
             except OSError as error:
                 # Out of files, or a client that was gone already.
                 log.warning("api: a connection was not accepted", error=error.strerror)
                 await asyncio.sleep(ACCEPT_SECONDS)
                 continue
-            if len(self._opening) + len(self.server_state.connections) >= MAX_CONNECTIONS:
+            network = network_of(f"{peer[0]}:")
+            full = len(self._opening) + len(self.server_state.connections) >= MAX_CONNECTIONS
+            if full or self._attempts.wait(network) > 0.0:
                 connection.close()
                 continue
-            task = asyncio.create_task(self._open(connection))
+            task = asyncio.create_task(self._open(connection, network))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    async def _open(self, connection: socket.socket) -> None:
+    async def _open(self, connection: socket.socket, network: str) -> None:
         seconds = None if self._tls is None else HEADER_SECONDS
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls, ssl_handshake_timeout=seconds)
         except OSError:
             # No TLS, or none in time.
+            self._attempts.failed(network)
             connection.close()
 
     def _protocol(self) -> H11Protocol:

@@ -14,9 +14,9 @@ from ostiary.accounts import AccountRepository
 from ostiary.app.declared import check_with, declared_by
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import count_request
-from ostiary.app.operations import inventory_of, judged, kinds_of
+from ostiary.app.operations import inventory_of, judged
 from ostiary.app.people import PeopleRooms
-from ostiary.approvals import ApprovalDesk, ApprovalGroup, ApprovalService
+from ostiary.approvals import ApprovalDesk, ApprovalService
 from ostiary.config import Settings
 from ostiary.control import ServiceAccounts
 from ostiary.control.access import Access
@@ -36,6 +36,8 @@ from ostiary.control.verification import Verifier
 from ostiary.core import Lease, Target
 from ostiary.credentials import LeaseService
 from ostiary.credentials.postgres_login import log_in
+from ostiary.gate.attempts import Attempts
+from ostiary.gate.limited import LimitedIdentity
 from ostiary.gate.ports import Identity
 from ostiary.masking import MaskingConfig
 from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
@@ -57,9 +59,7 @@ class Rooms:
 
     identity: Identity
     policy: CedarPolicy
-    #: Declared now.
     targets: Mapping[str, Target]
-    groups: Mapping[str, ApprovalGroup]
     masking: MaskingConfig
     recording: FileRecording
     signer: Signer
@@ -67,6 +67,7 @@ class Rooms:
     approvals: ApprovalService
     live: LiveSessions
     leases: LeaseService
+    attempts: Attempts
     #: None: the gateway has no URL that it could issue tokens under.
     oauth: OAuth | None = None
     meter: Meter = field(default_factory=Meter)
@@ -76,8 +77,6 @@ class Rooms:
     audit: AuditLog | None = None
     #: Brings what is stored into force; False: that goes on; None: the next start does.
     adopted: Callable[[], Awaitable[bool]] | None = None
-    #: Told what is in force, whenever that changes.
-    followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -101,14 +100,14 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
     if rooms.oauth is not None:
         from ostiary.api.routes import oauth
 
-        beside.append(oauth.build(rooms.oauth, allow_plaintext_loopback=settings.plaintext_loopback))
+        beside.append(oauth.build(rooms.oauth, rooms.attempts, allow_plaintext_loopback=settings.plaintext_loopback))
     if rooms.people is not None:
         beside += _pages(settings, rooms.store, rooms.people)
     control = control_of(stack, settings, rooms)
     served = partial(count_request, rooms.meter)
     forms = [*PATHS.values(), *PEOPLE_PATHS.values(), *PAGE_FORMS]
     app = make_app(control, version, ready, tls=tls is not None, beside=beside, forms=forms, served=served)
-    server = ApiServer(app, tls)
+    server = ApiServer(app, tls, rooms.attempts)
     port = await listen(server, *settings.api)
     stack.push_async_callback(server.stop)
     return port
@@ -154,25 +153,17 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
         stack.callback(audit.close)
     reader = Reader()
     stack.callback(reader.close)
-    access = Access(rooms.identity.identify, rooms.policy, rooms.targets)
+    access = Access(LimitedIdentity(rooms.identity, rooms.attempts).identify, rooms.policy, rooms.targets)
     changes = Changes(audit.write)
-    desk = ApprovalDesk(rooms.store.approvals, rooms.groups, time.time, rooms.approvals.wake)
-    inventory = inventory_of(settings, access, rooms.policy, rooms.targets, rooms.masking)
-    in_force = settings
-
-    def follow(now: Settings, masking: MaskingConfig) -> None:
-        nonlocal in_force
-        in_force = now
-        inventory.adopt(kinds_of(now), now.issuers, masking)
+    desk = ApprovalDesk(rooms.store.approvals, settings.approvals, time.time, rooms.approvals.wake)
 
     @asynccontextmanager
     async def accounts() -> AsyncIterator[AccountRepository]:
         yield rooms.store.accounts
 
-    rooms.followers.append(follow)
     return GatewayControl(
         access,
-        inventory,
+        inventory_of(settings, access, rooms.policy, rooms.masking),
         SessionControl(access, changes, settings.recordings, rooms.live, reader),
         SessionStreams(access, settings.recordings, reader, time.monotonic),
         Decisions(access, changes, desk),
@@ -185,7 +176,7 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
             access,
             changes,
             rooms.store.resources,
-            lambda: declared_by(in_force, rooms.policy),
+            lambda: declared_by(settings, rooms.policy),
             partial(check_with, settings),
             rooms.adopted,
             reader,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ostiary import __version__
 from ostiary.accounts import ISSUER_NAME
@@ -14,9 +14,9 @@ from ostiary.accounts.secrets import PREFIX
 from ostiary.app.listening import listen
 from ostiary.core import Proof
 from ostiary.credentials import LeaseService
+from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
-from ostiary.identity import AnyIssuer
-from ostiary.identity.keys import IssuerKeys
+from ostiary.identity import AnyIssuer, Identities
 from ostiary.policy import CedarPolicy
 from ostiary.recording import FileRecording
 from ostiary.runtime.listener import Listener
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at how late a timer comes.
 LAG_SECONDS: Final = 0.5
-
-
-class HasKeys(Protocol):
-    """As `Identities`."""
-
-    def keys(self) -> Mapping[str, IssuerKeys]: ...  # noqa: D102
 
 
 def read_gate(gate: Gate) -> Iterable[Sample]:
@@ -71,7 +65,7 @@ def read_recording(recording: FileRecording) -> Iterable[Sample]:
     yield families.RECORDS, (), recording.records
 
 
-def read_rooms(identities: HasKeys, leases: LeaseService, policy: CedarPolicy) -> Iterable[Sample]:
+def read_rooms(identities: Identities, leases: LeaseService, policy: CedarPolicy) -> Iterable[Sample]:
     """Keys of issuers, credentials, policies; what runs."""
     yield families.BUILD, (__version__,), 1
     yield families.POLICY_VERSION, (), policy.version
@@ -87,7 +81,7 @@ def observe(
     gate: Gate,
     listeners: Sequence[Listener],
     recording: FileRecording,
-    identities: HasKeys,
+    identities: Identities,
     leases: LeaseService,
     policy: CedarPolicy,
 ) -> None:
@@ -129,7 +123,7 @@ async def start_metrics(stack: AsyncExitStack, render: Callable[[], bytes], host
     from ostiary.api.metrics import metrics_app
     from ostiary.api.server import ApiServer
 
-    server = ApiServer(metrics_app(render), None)
+    server = ApiServer(metrics_app(render), None, Attempts(time.monotonic))
     bound = await listen(server, host, port)
     stack.push_async_callback(server.stop)
     return bound

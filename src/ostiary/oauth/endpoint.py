@@ -14,7 +14,7 @@ from ostiary.core import Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authentication import authenticate
 from ostiary.oauth.authorize import CLI
-from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, OAuth2Error, told
+from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, OAuth2Error, SlowDownError, told
 from ostiary.oauth.grants import Grants
 from ostiary.oauth.metadata import metadata
 from ostiary.oauth.people import PeopleGrants
@@ -121,6 +121,12 @@ class OAuth:
 def refusal(refused: Refused) -> Answer:
     """A request that is not looked at."""
     return Answer(400, dict(InvalidRequestError(told(refused)).get_body()))
+
+
+def slow_down(wait: float) -> Answer:
+    """A request that is not looked at yet: too much failed where it comes from. `wait`: seconds."""
+    error = SlowDownError(f"too many requests from this address failed; wait {max(1.0, wait):.0f} s")
+    return Answer(error.status_code, dict(error.get_body()), _NO_STORE | {"Connection": "close"})
 
 
 def _nobody(issued: Issued) -> str | None:

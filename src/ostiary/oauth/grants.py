@@ -6,9 +6,9 @@ from typing import Final
 
 from ostiary.accounts.clients import Client, Clients
 from ostiary.accounts.issued import Tokens
-from ostiary.accounts.limit import Limiter
 from ostiary.accounts.routing import is_assertion
 from ostiary.core import Principal, Proof, Secret
+from ostiary.core.limit import Limiter
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import (

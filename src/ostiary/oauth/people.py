@@ -11,8 +11,8 @@ from authlib.oauth2.rfc7636.challenge import CODE_VERIFIER_PATTERN, compare_s256
 from authlib.oauth2.rfc8628 import AuthorizationPendingError, ExpiredTokenError
 from authlib.oauth2.rfc8628 import SlowDownError as PollSlowerError
 
-from ostiary.accounts.limit import Limiter
 from ostiary.core import Secret
+from ostiary.core.limit import Limiter
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import AccessDeniedError, InvalidClientError, InvalidGrantError, SlowDownError, told

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import structlog
 
 from ostiary.core import Permit, Refusal, RefusalKind
+from ostiary.gate.attempts import Attempt
 from ostiary.gate.gate import Gate, GateSession, Hold
 from ostiary.runtime import waits
 from ostiary.runtime.dial import target_context
@@ -35,7 +36,6 @@ from ostiary.wire.contract import (
     Interrupted,
     Observe,
     ProtocolError,
-    Reclassified,
     Register,
     Release,
     Released,
@@ -73,11 +73,12 @@ class Interrupts:
         """The session ended."""
         self._by_key.pop(key, None)
 
-    def interrupt(self, key: bytes) -> None:
-        """An unknown key is ignored, as PostgreSQL does: no answer tells a guesser anything."""
+    def interrupt(self, key: bytes) -> bool:
+        """Was it a key? An unknown one is ignored, as PostgreSQL does: no answer tells a guesser anything."""
         driver = self._by_key.get(key)
         if driver is not None:
             driver.event(Interrupted())
+        return driver is not None
 
 
 class SessionDriver:
@@ -91,7 +92,10 @@ class SessionDriver:
         tls: ssl.SSLContext | None,
         turn_away: Callable[[Refusal], bytes],
         ended: Callable[["SessionDriver"], None],
+        attempt: Attempt,
     ) -> None:
+        #: To log in: settled once, at the latest with the session's end.
+        self.attempt = attempt
         self._gate = gate
         self._make_engine = make_engine
         self._turn_away = turn_away
@@ -152,6 +156,7 @@ class SessionDriver:
             return
         self._client = leg
         if self.overloaded:
+            self.attempt.excused()
             self.stop(Refusal(RefusalKind.CAPACITY, "the gateway has as many sessions as it takes", "try again later"))
             return
         host, port = leg.peer
@@ -214,6 +219,7 @@ class SessionDriver:
 
     def shut_down(self) -> None:
         """The gateway stops."""
+        self.attempt.excused()
         self.stop(Refusal(RefusalKind.EXPIRED, "the gateway is stopping", "connect again"))
 
     def tick(self) -> None:
@@ -227,16 +233,6 @@ class SessionDriver:
             return
         if self._holds:
             self.event(Woke())
-
-    def reclassified(self) -> None:
-        """What must be masked has changed: no row that comes from now on passes as it would have before."""
-        session = self.session
-        if session is not None:
-            refusal = session.reclassified()
-            if refusal is None:
-                self.event(Reclassified())
-            else:
-                self.stop(refusal)
 
     def balance(self) -> None:
         """Back-pressure, end to end: read a side only while the engine wants it and the other side drains."""
@@ -304,7 +300,8 @@ class SessionDriver:
                 self._keys.append(key.reveal())
                 self._interrupts.register(key.reveal(), self)
             case Interrupt(key):
-                self._interrupts.interrupt(key.reveal())
+                if self._interrupts.interrupt(key.reveal()):
+                    self.attempt.excused()
             case Close(reason):
                 self._finish(reason)
             case _:
@@ -390,6 +387,7 @@ class SessionDriver:
 
     def admitted(self, session: GateSession) -> bool:
         """The gate lets the session in; False when it is over by now."""
+        self.attempt.proven()
         if self._closing:
             return False
         self._session = session
@@ -446,6 +444,7 @@ class SessionDriver:
             return
         self._closing = True
         self.reason = reason
+        self.attempt.failed()
         self._ending = self._loop.create_task(waits.end(self, self._session, reason, self._tasks))
         self._ending.add_done_callback(self._over)
         for timer in self._timers:

@@ -30,6 +30,8 @@ async def authenticate(driver: "SessionDriver", gate: Gate, proof: Proof) -> Non
     except Refused as refused:
         # A recording begins when somebody is known: until then this line is the only trace.
         log.warning("no session", source=proof.source, target=proof.target[:64], why=refused.refusal.message)
+        if refused.refusal.kind is not RefusalKind.IDENTITY:
+            driver.attempt.excused()
         driver.event(Rejected(refused.refusal))
         return
     if not driver.admitted(session):

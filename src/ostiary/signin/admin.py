@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ostiary.accounts import LOCAL_ISSUER
-from ostiary.accounts.limit import Limiter
 from ostiary.core import Principal, PrincipalKind, Refusal, RefusalKind, Secret
+from ostiary.core.limit import Limiter
 from ostiary.gate.ports import Refused
 from ostiary.signin.passwords import Passwords
 from ostiary.signin.people import ADMIN, LocalAdmin, Passkey, digest, new_secret

@@ -125,11 +125,6 @@ class AsideDone:
 
 
 @frozen
-class Reclassified:
-    """What must be masked has changed: nothing is `clear` any more, the next rows go through the gate again."""
-
-
-@frozen
 class Woke:
     """A while has passed; an engine with something held may keep its client's connection warm."""
 
@@ -147,7 +142,6 @@ Event = (
     | Released
     | Interrupted
     | AsideDone
-    | Reclassified
     | Woke
 )
 

@@ -4,6 +4,7 @@ They are described by their metadata (RFC 8414), not in the OpenAPI document, an
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -11,15 +12,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from ostiary.core import Proof, Secret
+from ostiary.gate.attempts import Attempts, network_of
 from ostiary.gate.ports import Refused
 from ostiary.identity.rules import check_private
-from ostiary.oauth import METADATA_PATH, PATHS, PEOPLE_PATHS, Answer, OAuth, refusal
+from ostiary.oauth import METADATA_PATH, PATHS, PEOPLE_PATHS, Answer, OAuth, refusal, slow_down
 
 log = structlog.get_logger()
 
 
-def build(oauth: OAuth, *, allow_plaintext_loopback: bool) -> APIRouter:
-    """What is served. Secrets are taken over TLS only, as at the gate."""
+#: Answers to who proved nothing.
+_UNPROVEN: Final = ("invalid_client", "invalid_grant")
+
+
+def build(oauth: OAuth, attempts: Attempts, *, allow_plaintext_loopback: bool) -> APIRouter:
+    """What is served. Secrets are taken over TLS only, as at the gate, and from where not too much failed."""
     router = APIRouter(include_in_schema=False)
 
     def posted(path: str, answer: Callable[[bytes, str, str], Awaitable[Answer]]) -> None:
@@ -33,9 +39,17 @@ def build(oauth: OAuth, *, allow_plaintext_loopback: bool) -> APIRouter:
                 check_private(proof, allow_plaintext_loopback=allow_plaintext_loopback)
             except Refused as refused:
                 return _shown(refusal(refused))
+            network = network_of(source)
+            wait = attempts.wait(network)
+            if wait > 0.0:
+                return _shown(slow_down(wait))
             # More than one header is none that can be read.
             header = ", ".join(request.headers.getlist("authorization"))
             given = await answer(await request.body(), header, source)
+            if given.body.get("error") in _UNPROVEN:
+                attempts.failed(network)
+            elif "access_token" in given.body:
+                attempts.proven(network)
             if given.status != 200:
                 log.warning("oauth: refused", source=source, path=path, why=given.body.get("error"))
             return _shown(given)

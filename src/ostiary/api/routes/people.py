@@ -12,9 +12,9 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from ostiary.accounts.limit import Limiter
 from ostiary.api.browser import PAGES, Browsers, Visitor, here, source_of, to_login
 from ostiary.core import Principal, Refusal, Secret
+from ostiary.core.limit import Limiter
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI, Answered, AuthorizationEndpoint, AuthorizationRequest, Unanswerable
 from ostiary.recording import SignInEvent

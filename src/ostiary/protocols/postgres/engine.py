@@ -32,7 +32,6 @@ from ostiary.wire.contract import (
     Interrupted,
     ProtocolError,
     Received,
-    Reclassified,
     Register,
     Rejected,
     Released,
@@ -135,8 +134,6 @@ class PostgresEngine:
                 return self._relay.held(notice) if self._relay is not None else []
             case Interrupted():
                 return self._relay.interrupted() if self._relay is not None else []
-            case Reclassified():
-                return self._relay.reclassified() if self._relay is not None else []
             case Woke():
                 return self._woke()
             case Closed(side):

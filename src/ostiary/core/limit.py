@@ -17,6 +17,10 @@ class Limiter:
         #: name → (left, as of), longest untouched first. One that was pushed out starts full again.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def __contains__(self, name: str) -> bool:
+        """Was one counted, and not pushed out since?"""
+        return name in self._buckets
+
     def wait(self, name: str) -> float:
         """Seconds until `take` would succeed; 0 when it does now."""
         return max(0.0, (1.0 - self._left(name)) / self._rate)
