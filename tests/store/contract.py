@@ -22,6 +22,7 @@ from ostiary.approvals import (
 from ostiary.resources import Key, ResourceKind, StoredResource
 from ostiary.store import Store
 from tests.approvals.fakes import DANA, DREW, GROUPS, NOW
+from tests.store.people_contract import people_admin, people_codes, people_devices, people_logins
 
 REQUEST = ApprovalRequest(
     code="7K2P7K2P",
@@ -276,6 +277,21 @@ async def resource_races(one: Store, two: Store) -> None:
 
 CHECKS = pytest.mark.parametrize(
     "check",
-    [exact, guards, housekeeping, races, desks, accounts, account_keys, spending, resources, resource_races],
+    [
+        exact,
+        guards,
+        housekeeping,
+        races,
+        desks,
+        accounts,
+        account_keys,
+        spending,
+        resources,
+        resource_races,
+        people_logins,
+        people_codes,
+        people_devices,
+        people_admin,
+    ],
     ids=lambda check: str(check.__name__),
 )
