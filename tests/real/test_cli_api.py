@@ -173,3 +173,39 @@ def test_leases(served: Served, ops: Secret) -> None:
     assert asked(served, ops, *revoke, code=4).stdout == ""
     assert asked(served, ops, "leases", "revoke", "../x", "--reason", "x", code=4).stdout == ""
     assert asked(served, ops, "leases", "revoke", "zz", "--reason", "x", code=2).stdout == ""
+
+
+def test_service_accounts(served: Served, ops: Secret) -> None:
+    """Made, changed and given keys from afar; both ways show the same; a secret is shown once, alone."""
+    root = served.token("root", "ops")
+    made = asked(served, root, "service-accounts", "create", "billing", "--owner", "team", "--group", "app")
+    secret = made.stdout.strip()
+    assert len(secret) > 20
+    assert secret not in made.stderr
+    with served.connect(Secret(secret)) as connection:
+        connection.execute("SELECT 1")
+    key = json.loads(
+        asked(served, root, "service-accounts", "add-key", "billing", "--expires", "1h", "-o", "json").stdout
+    )
+    asked(served, root, "service-accounts", "set", "billing", "--target", "shop", "--expires", "30d")
+    for command in (("list",), ("show", "billing")):
+        here = served.json("service-accounts", *command)
+        there = json.loads(asked(served, ops, "service-accounts", *command, "-o", "json").stdout)
+        assert common(there) == common(here)
+        assert secret not in json.dumps(there)
+    shown = json.loads(
+        asked(served, root, "service-accounts", "remove-key", "billing", key["key_id"], "-o", "json").stdout
+    )
+    assert (len(shown["keys"]), shown["targets"]) == (1, ["shop"])
+    rotated = asked(served, root, "service-accounts", "rotate", "billing", "--overlap", "0s").stdout.strip()
+    assert rotated != secret
+    assert asked(served, root, "service-accounts", "disable", "billing").stdout.startswith(
+        'service account "billing": dis'
+    )
+    with pytest.raises(psycopg.Error, match=r"disabled|refused"):
+        served.connect(Secret(rotated))
+    assert "active" in asked(served, root, "service-accounts", "enable", "billing").stdout
+    assert asked(served, served.token(), "service-accounts", "disable", "billing", code=3).stdout == ""
+    assert asked(served, root, "service-accounts", "show", "nobody", code=4).stdout == ""
+    assert asked(served, root, "service-accounts", "create", "billing", "--owner", "x", code=3).stdout == ""
+    until(lambda: served.roles() == [], "every role is gone")

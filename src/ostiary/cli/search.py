@@ -131,7 +131,7 @@ def build(context: Context) -> tuple[Callable[..., None], Callable[..., None]]:
                 e.principal,
                 e.actions,
                 e.resources,
-                e.result,
+                e.result.partition(":")[0],
                 e.text[:_SHOWN],
                 e.session_id or e.change_id,
             )
@@ -139,7 +139,13 @@ def build(context: Context) -> tuple[Callable[..., None], Callable[..., None]]:
         ]
         headings = ("TIME (UTC)", "PRINCIPAL", "ACTION", "RESOURCE", "RESULT", "WHAT", "SESSION OR CHANGE")
         folded = ("PRINCIPAL", "ACTION", "RESOURCE", "WHAT", "RESULT")
-        table(headings, rows, "nothing was found", folded=folded, dropped=("SESSION OR CHANGE", "ACTION", "RESULT"))
+        table(
+            headings,
+            rows,
+            "nothing was found",
+            folded=folded,
+            dropped=("SESSION OR CHANGE", "ACTION", "RESOURCE", "RESULT"),
+        )
 
     @reaching(context)
     def export(

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ostiary.accounts import ServiceAccount, shown
-from ostiary.cli.common import ConfigOption, Context, errors, run
+from ostiary.cli.common import Context, errors, run
 from ostiary.cli.operator import this_user
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, moment, say, structured, table
+from ostiary.cli.reach import Reach, reaching
+from ostiary.cli.remote import accounts as remote
 from ostiary.control import NewKey
 from ostiary.core.duration import seconds
 
@@ -41,8 +43,10 @@ def build(context: Context) -> typer.Typer:
     _add_set(group, context)
 
     @group.command()
+    @reaching(context)
     def create(
         name: NameArgument,
+        reach: Reach,
         owner: Annotated[str, typer.Option(help="Who answers for it.")],
         groups: Annotated[list[str] | None, typer.Option("--group", help="A group; repeatable.")] = None,
         targets: Annotated[list[str] | None, typer.Option("--target", help="Only for this target; repeatable.")] = None,
@@ -51,30 +55,24 @@ def build(context: Context) -> typer.Typer:
         ] = None,
         expires: ExpiresOption = "",
         public_key: PublicKeyOption = None,
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Make an account and its first key. A secret is printed once, alone on standard output."""
-        with errors():
-            made = run(
-                context.operations(config).service_accounts.create(
-                    this_user(),
-                    name,
-                    owner,
-                    groups=groups or (),
-                    targets=targets or (),
-                    networks=networks or (),
-                    expires_at=_end(expires),
-                    public_key=_read(public_key),
-                )
-            )
+        until, key = _end(expires), _read(public_key)
+        entries = {"groups": groups or [], "targets": targets or [], "networks": networks or []}
+        made = reach.pick(
+            lambda it: run(
+                it.service_accounts.create(this_user(), name, owner, **entries, expires_at=until, public_key=key)
+            ),
+            lambda api: remote.create(api, {"name": name, "owner": owner, **entries}, until, key),
+        )
         _show_key(made, f'service account "{name}": created', output)
 
     @group.command("list")
-    def list_accounts(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def list_accounts(reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Accounts by name."""
-        with errors():
-            found = run(context.operations(config).service_accounts.list())
+        found = reach.pick(lambda it: run(it.service_accounts.list()), remote.list_accounts)
         if output is not Output.TABLE:
             structured([shown(account) for account in found], output)
             return
@@ -91,69 +89,82 @@ def build(context: Context) -> typer.Typer:
         )
 
     @group.command()
-    def show(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def show(name: NameArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """One account and its keys."""
-        with errors():
-            found = run(context.operations(config).service_accounts.show(name))
+        found = reach.pick(lambda it: run(it.service_accounts.show(name)), lambda api: remote.show(api, name))
         _show(found, output)
 
     @group.command()
-    def disable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def disable(name: NameArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Let nobody in with it, and end its sessions within 5 seconds."""
-        with errors():
-            after = run(context.operations(config).service_accounts.disable(this_user(), name))
+        after = reach.pick(
+            lambda it: run(it.service_accounts.disable(this_user(), name)),
+            lambda api: remote.edit(api, name, {"disabled": True}),
+        )
         _changed(after, output)
 
     @group.command()
-    def enable(name: NameArgument, config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    @reaching(context)
+    def enable(name: NameArgument, reach: Reach, output: OutputOption = Output.TABLE) -> None:
         """Undo `disable`."""
-        with errors():
-            after = run(context.operations(config).service_accounts.enable(this_user(), name))
+        after = reach.pick(
+            lambda it: run(it.service_accounts.enable(this_user(), name)),
+            lambda api: remote.edit(api, name, {"disabled": False}),
+        )
         _changed(after, output)
 
     @group.command("add-key")
+    @reaching(context)
     def add_key(
         name: NameArgument,
+        reach: Reach,
         expires: ExpiresOption = "",
         public_key: PublicKeyOption = None,
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """One more key. A secret is printed once, alone on standard output."""
-        with errors():
-            made = run(
-                context.operations(config).service_accounts.add_key(this_user(), name, _read(public_key), _end(expires))
-            )
+        until, key = _end(expires), _read(public_key)
+        made = reach.pick(
+            lambda it: run(it.service_accounts.add_key(this_user(), name, key, until)),
+            lambda api: remote.add_key(api, name, key, until),
+        )
         _show_key(made, f'service account "{name}": key added', output)
 
     @group.command("remove-key")
+    @reaching(context)
     def remove_key(
         name: NameArgument,
+        reach: Reach,
         key_id: Annotated[str, typer.Argument(help="The key's id, as `show` prints it.")],
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Take a key away; sessions that it opened end within 5 seconds."""
-        with errors():
-            after = run(context.operations(config).service_accounts.remove_key(this_user(), name, key_id))
+        after = reach.pick(
+            lambda it: run(it.service_accounts.remove_key(this_user(), name, key_id)),
+            lambda api: remote.remove_key(api, name, key_id),
+        )
         _changed(after, output)
 
     @group.command()
+    @reaching(context)
     def rotate(
         name: NameArgument,
+        reach: Reach,
         overlap: Annotated[str, typer.Option(help="How long the other keys stay good.")] = "1d",
         expires: ExpiresOption = "",
         public_key: PublicKeyOption = None,
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """A new key in place of all others. A secret is printed once, alone on standard output."""
         with errors():
-            made = run(
-                context.operations(config).service_accounts.rotate(
-                    this_user(), name, seconds(overlap), _read(public_key), _end(expires)
-                )
-            )
+            lasting = seconds(overlap)
+        until, key = _end(expires), _read(public_key)
+        made = reach.pick(
+            lambda it: run(it.service_accounts.rotate(this_user(), name, lasting, key, until)),
+            lambda api: remote.rotate(api, name, lasting, key, until),
+        )
         _show_key(made, f'service account "{name}": rotated, its other keys end in {overlap}', output)
 
     return group
@@ -161,8 +172,10 @@ def build(context: Context) -> typer.Typer:
 
 def _add_set(group: typer.Typer, context: Context) -> None:
     @group.command("set")
+    @reaching(context)
     def set_account(
         name: NameArgument,
+        reach: Reach,
         owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
         groups: Annotated[list[str] | None, typer.Option("--group", help="All its groups; repeatable.")] = None,
         targets: Annotated[list[str] | None, typer.Option("--target", help="All its targets; repeatable.")] = None,
@@ -171,7 +184,6 @@ def _add_set(group: typer.Typer, context: Context) -> None:
         clear: Annotated[
             list[_Clear] | None, typer.Option(help="Take away all of one: groups, targets, …; repeatable.")
         ] = None,
-        config: ConfigOption = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Change an account; what is not named stays. Sessions that it may no more end within 5 seconds."""
@@ -180,8 +192,7 @@ def _add_set(group: typer.Typer, context: Context) -> None:
         if owner is not None:
             wanted["owner"] = owner
         if expires:
-            with errors():
-                wanted["expires_at"] = _end(expires)
+            wanted["expires_at"] = _end(expires)
         for cleared in clear or ():
             field = "expires_at" if cleared is _Clear.EXPIRES else cleared.value
             if field in wanted:
@@ -189,13 +200,16 @@ def _add_set(group: typer.Typer, context: Context) -> None:
             wanted[field] = None if cleared is _Clear.EXPIRES else ()
         if not wanted:
             fail("nothing to change", "name what is to change: see --help", Exit.USAGE)
-        with errors():
-            after = run(context.operations(config).service_accounts.edit(this_user(), name, wanted))
+        after = reach.pick(
+            lambda it: run(it.service_accounts.edit(this_user(), name, wanted)),
+            lambda api: remote.edit(api, name, wanted),
+        )
         _show(after, output)
 
 
 def _end(expires: str) -> float | None:
-    return time.time() + seconds(expires) if expires else None
+    with errors():
+        return time.time() + seconds(expires) if expires else None
 
 
 def _read(path: Path | None) -> bytes | None:

@@ -208,6 +208,9 @@ class Api:
         trusting = self._url.startswith("https:")
         parameters = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         sent = {"Accept-Encoding": "identity", "Accept": f"application/json, {_STREAM}", **headers}
+        if method == "PATCH":
+            # RFC 7396.
+            sent["Content-Type"] = "application/merge-patch+json"
         token = self._token if isinstance(self._token, Secret) else self._token()
         try:
             sent["Authorization"] = f"Bearer {token.reveal().decode('ascii')}"
