@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ostiary import config
-from ostiary.app import serve
+from ostiary.app import watch
+from ostiary.app.adoption import Adoption
 from ostiary.app.check import problems_of
 from ostiary.app.serve import Running, start
 from ostiary.credentials import SecretUnavailable
@@ -193,8 +194,8 @@ async def test_start_and_stop(desk: Desk, deaf: list[str]) -> None:
 async def test_a_policy_that_changes_while_the_gateway_starts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is noticed, though it was changed after it was read and before anything looked for changes."""
     reloaded = asyncio.Event()
-    monkeypatch.setattr(serve, "POLICY_POLL_SECONDS", 0)
-    monkeypatch.setattr(serve, "_reload", lambda policy, meter: reloaded.set())
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(Adoption, "adopt", lambda self, settings: reloaded.set())
 
     async def listen(self: Listener, host: str, port: int, **_: object) -> int:
         (desk.home / "policies" / "all.cedar").write_text("permit (principal, action, resource);")

@@ -175,13 +175,13 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         async def adopted() -> bool:
             return adopts[0]
 
-        masking = settings.masking()
         leases, attempts = LeaseService({}), Attempts(lambda: 0.0)
         rooms = Rooms(
             people,
             policy,
             targets,
-            masking,
+            settings.approvals,
+            settings.masking(),
             recording,
             signer,
             store,

@@ -132,7 +132,11 @@ class World:
 
     def ports(self) -> Ports:
         """The bundle the gate takes."""
-        return Ports(self, self, self, self, self, self, self)
+        return Ports(self, self, self, self, self, self, self, self)
+
+    async def check(self, principal: Principal, target: Target, source: str) -> None:
+        del principal, target, source
+        await self.faults.acheck("standing")
 
     def during_hold(self) -> None:
         """What changes while a person thinks."""

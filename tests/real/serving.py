@@ -263,6 +263,34 @@ class Served:
         return until(over, "the newest session is sealed")
 
 
+class Held(threading.Thread):
+    """A client whose statement is held: what it was told, and how it ended."""
+
+    def __init__(self, served: Served, statement: str, token: Secret | None = None) -> None:
+        super().__init__(daemon=True)
+        self.connection = served.connect(token)
+        self.connection.add_notice_handler(lambda notice: self.notices.append(notice.message_primary or ""))
+        self.notices: list[str] = []
+        self.answer = ""
+        self._statement = statement
+        self.start()
+
+    def run(self) -> None:
+        """Send it and wait."""
+        try:
+            self.answer = str(self.connection.execute(self._statement.encode()).statusmessage)
+        except psycopg.Error as error:
+            self.answer = f"{error.sqlstate}: {error.diag.message_primary or error}"
+
+    def end(self) -> str:
+        """Wait for the end; the connection still works unless it is closed."""
+        self.join(20)
+        assert not self.is_alive()
+        if not self.connection.closed:
+            self.connection.close()
+        return self.answer
+
+
 @contextmanager
 def running(server: PostgresServer, home: Path, database: str) -> Iterator[Served]:
     """A gateway that serves a database made for it, until the end of the context; it may have ended by itself."""

@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from ostiary.core import Secret
 from tests.real.drivers import wire
 from tests.real.servers import PostgresServer
-from tests.real.serving import ADMIN_PASSWORD, POLICY, Served, running, until
+from tests.real.serving import ADMIN_PASSWORD, POLICY, Held, Served, running, until
 
 DATABASE = "served"
 
@@ -45,34 +44,6 @@ def served(made: Served) -> Iterator[Served]:
     assert made.events("session_failed") == []
     assert ADMIN_PASSWORD not in said
     assert ADMIN_PASSWORD not in made.server.logged()
-
-
-class Held(threading.Thread):
-    """A client whose statement is held: what it was told, and how it ended."""
-
-    def __init__(self, served: Served, statement: str) -> None:
-        super().__init__(daemon=True)
-        self.connection = served.connect()
-        self.connection.add_notice_handler(lambda notice: self.notices.append(notice.message_primary or ""))
-        self.notices: list[str] = []
-        self.answer = ""
-        self._statement = statement
-        self.start()
-
-    def run(self) -> None:
-        """Send it and wait."""
-        try:
-            self.answer = str(self.connection.execute(self._statement.encode()).statusmessage)
-        except psycopg.Error as error:
-            self.answer = f"{error.sqlstate}: {error.diag.message_primary or error}"
-
-    def end(self) -> str:
-        """Wait for the end; the connection still works unless it is closed."""
-        self.join(20)
-        assert not self.is_alive()
-        if not self.connection.closed:
-            self.connection.close()
-        return self.answer
 
 
 def refused(served: Served, **more: Any) -> str:

@@ -14,9 +14,9 @@ from ostiary.accounts import AccountRepository
 from ostiary.app.declared import check_with, declared_by
 from ostiary.app.listening import listen, listener_tls
 from ostiary.app.observing import count_request
-from ostiary.app.operations import inventory_of, judged
+from ostiary.app.operations import inventory_of, judged, kinds_of
 from ostiary.app.people import PeopleRooms
-from ostiary.approvals import ApprovalDesk, ApprovalService
+from ostiary.approvals import ApprovalDesk, ApprovalGroup, ApprovalService
 from ostiary.config import Settings
 from ostiary.control import ServiceAccounts
 from ostiary.control.access import Access
@@ -59,7 +59,9 @@ class Rooms:
 
     identity: Identity
     policy: CedarPolicy
+    #: Declared now.
     targets: Mapping[str, Target]
+    groups: Mapping[str, ApprovalGroup]
     masking: MaskingConfig
     recording: FileRecording
     signer: Signer
@@ -77,6 +79,8 @@ class Rooms:
     audit: AuditLog | None = None
     #: Brings what is stored into force; False: that goes on; None: the next start does.
     adopted: Callable[[], Awaitable[bool]] | None = None
+    #: Told what is in force, whenever that changes.
+    followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -155,15 +159,23 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
     stack.callback(reader.close)
     access = Access(LimitedIdentity(rooms.identity, rooms.attempts).identify, rooms.policy, rooms.targets)
     changes = Changes(audit.write)
-    desk = ApprovalDesk(rooms.store.approvals, settings.approvals, time.time, rooms.approvals.wake)
+    desk = ApprovalDesk(rooms.store.approvals, rooms.groups, time.time, rooms.approvals.wake)
+    inventory = inventory_of(settings, access, rooms.policy, rooms.targets, rooms.masking)
+    in_force = settings
+
+    def follow(now: Settings, masking: MaskingConfig) -> None:
+        nonlocal in_force
+        in_force = now
+        inventory.adopt(kinds_of(now), now.issuers, masking)
 
     @asynccontextmanager
     async def accounts() -> AsyncIterator[AccountRepository]:
         yield rooms.store.accounts
 
+    rooms.followers.append(follow)
     return GatewayControl(
         access,
-        inventory_of(settings, access, rooms.policy, rooms.masking),
+        inventory,
         SessionControl(access, changes, settings.recordings, rooms.live, reader),
         SessionStreams(access, settings.recordings, reader, time.monotonic),
         Decisions(access, changes, desk),
@@ -176,7 +188,7 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
             access,
             changes,
             rooms.store.resources,
-            lambda: declared_by(settings, rooms.policy),
+            lambda: declared_by(in_force, rooms.policy),
             partial(check_with, settings),
             rooms.adopted,
             reader,

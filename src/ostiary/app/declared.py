@@ -8,13 +8,6 @@ from ostiary.config import ConfigError, Settings
 from ostiary.control.declarations import NotLoadable
 from ostiary.policy import CedarPolicy
 from ostiary.resources import Declared, Key, ResourceKind, StoredResource
-from ostiary.store import Store
-
-
-async def with_stored(settings: Settings, store: Store) -> Settings:
-    """The configuration's file with everything that is stored. Raises ConfigError, StoreError."""
-    stored = (await store.resources.all()).items
-    return config.load(settings.path, stored) if stored else settings
 
 
 def declared_by(settings: Settings, policy: CedarPolicy) -> Mapping[Key, Declared]:

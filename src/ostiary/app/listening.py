@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ostiary.config import Settings
+from ostiary.identity import X509Issuer
 from ostiary.runtime.local_tls import server_context
 
 #: Errors of a listener that say all by themselves; asyncio's own text repeats the address in its own way.
@@ -29,6 +30,12 @@ async def listen(listener: Listens, host: str, port: int) -> int:
     except OSError as error:
         why = os.strerror(error.errno) if error.errno in _USUAL else str(error)
         raise OSError(f"{host}:{port} can't be listened on: {why}; another address goes into server.listen") from error
+
+
+def protocol_tls(settings: Settings) -> ssl.SSLContext | None:
+    """Of the listeners of protocols: clients may show certificates of the issuers' authorities."""
+    roots = [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]
+    return listener_tls(settings, "postgresql", roots)
 
 
 def listener_tls(settings: Settings, alpn: str, client_roots: Sequence[Path] = ()) -> ssl.SSLContext | None:

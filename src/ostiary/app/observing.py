@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ostiary import __version__
 from ostiary.accounts import ISSUER_NAME
@@ -16,7 +16,8 @@ from ostiary.core import Proof
 from ostiary.credentials import LeaseService
 from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
-from ostiary.identity import AnyIssuer, Identities
+from ostiary.identity import AnyIssuer
+from ostiary.identity.keys import IssuerKeys
 from ostiary.policy import CedarPolicy
 from ostiary.recording import FileRecording
 from ostiary.runtime.listener import Listener
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at how late a timer comes.
 LAG_SECONDS: Final = 0.5
+
+
+class HasKeys(Protocol):
+    """As `Identities`."""
+
+    def keys(self) -> Mapping[str, IssuerKeys]: ...  # noqa: D102
 
 
 def read_gate(gate: Gate) -> Iterable[Sample]:
@@ -65,7 +72,7 @@ def read_recording(recording: FileRecording) -> Iterable[Sample]:
     yield families.RECORDS, (), recording.records
 
 
-def read_rooms(identities: Identities, leases: LeaseService, policy: CedarPolicy) -> Iterable[Sample]:
+def read_rooms(identities: HasKeys, leases: LeaseService, policy: CedarPolicy) -> Iterable[Sample]:
     """Keys of issuers, credentials, policies; what runs."""
     yield families.BUILD, (__version__,), 1
     yield families.POLICY_VERSION, (), policy.version
@@ -81,7 +88,7 @@ def observe(
     gate: Gate,
     listeners: Sequence[Listener],
     recording: FileRecording,
-    identities: Identities,
+    identities: HasKeys,
     leases: LeaseService,
     policy: CedarPolicy,
 ) -> None:

@@ -1,7 +1,7 @@
 """The use-cases on a gateway's state, whether or not it runs."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from ostiary.control.changes import Changes
 from ostiary.control.inventory import Inventory
 from ostiary.control.local_admin import LocalAdminLink
 from ostiary.core import Action, Principal, Proof, Target
-from ostiary.credentials import PostgresRoleCredential, StaticCredential
+from ostiary.credentials import StaticCredential
 from ostiary.masking import MaskingConfig
 from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
@@ -48,7 +48,7 @@ def operations_of(settings: Settings) -> Operations:
         policies=settings.policies,
         approval_groups=settings.approvals,
         targets={target.name: target for target in settings.targets},
-        credentials={name: _kind(credential) for name, credential in settings.credentials.items()},
+        credentials=kinds_of(settings),
         recordings=settings.recordings,
         recording_key=settings.recording_key,
         approvals=approvals,
@@ -87,18 +87,23 @@ def _changes(settings: Settings) -> Iterator[Changes]:
         recording.close()
 
 
-def _kind(credential: StaticCredential | PostgresRoleCredential) -> str:
-    """As `type:` names it."""
-    return "static" if isinstance(credential, StaticCredential) else "postgres-role"
+def kinds_of(settings: Settings) -> dict[str, str]:
+    """Kind of credential by target name, as `type:` names it."""
+    return {
+        name: "static" if isinstance(credential, StaticCredential) else "postgres-role"
+        for name, credential in settings.credentials.items()
+    }
 
 
-def inventory_of(settings: Settings, access: Access, policy: CedarPolicy, masking: MaskingConfig) -> Inventory:
-    """What is declared, for whoever may see it."""
+def inventory_of(
+    settings: Settings, access: Access, policy: CedarPolicy, targets: Mapping[str, Target], masking: MaskingConfig
+) -> Inventory:
+    """What is declared, for whoever may see it. `targets`: those in force, whatever they will be."""
     return Inventory(
         access,
         policy,
-        {target.name: target for target in settings.targets},
-        {name: _kind(credential) for name, credential in settings.credentials.items()},
+        targets,
+        kinds_of(settings),
         settings.issuers,
         masking,
         judged,

@@ -1,6 +1,7 @@
 """People who sign in at the gateway: what that is made of, when there is an API and the gateway has a URL."""
 
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -15,11 +16,11 @@ from ostiary.signin.admin import Admins, new_link
 from ostiary.signin.passkeys import Passkeys
 from ostiary.signin.passwords import Passwords
 from ostiary.signin.sessions import Logins
-from ostiary.signin.ways import Ways
+from ostiary.signin.ways import Spend, Ways
 from ostiary.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PeopleRooms:
     """All of it."""
 
@@ -29,6 +30,16 @@ class PeopleRooms:
     authorization: AuthorizationEndpoint
     grants: PeopleGrants
     ways: Ways
+    _spend: Spend
+
+    def prepared(self, settings: Settings, names: GroupNames) -> Callable[[], None]:
+        """Ways of other settings; call what comes back to put them into force. Raises OSError, ValueError."""
+        ways = ways_of(settings, names, self._spend, time.time)
+
+        def put() -> None:
+            self.ways = ways
+
+        return put
 
 
 def people_of(
@@ -46,6 +57,7 @@ def people_of(
         AuthorizationEndpoint(settings.url, store.people, time.time),
         PeopleGrants(store.people, logins, settings.url, time.time),
         ways_of(settings, names, store.accounts.spend, time.time),
+        store.accounts.spend,
     )
 
 

@@ -80,6 +80,12 @@ class Inventory:
         self._judge = judge
         self._clock = clock
 
+    def adopt(self, credentials: Mapping[str, str], issuers: tuple[AnyIssuer, ...], masking: MaskingConfig) -> None:
+        """Other ones are in force, arguments as of the class; `targets` is a mapping that changes by itself."""
+        self._credentials = credentials
+        self._issuers = sorted(issuers, key=lambda issuer: issuer.name)
+        self._masking = masking
+
     def me(self, caller: Caller) -> Me:
         """The caller itself; needs no permit."""
         who = caller.principal

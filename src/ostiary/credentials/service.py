@@ -58,6 +58,10 @@ class LeaseService:
 
     def __init__(self, issuers: Mapping[str, Issuer]) -> None:
         self._issuers = dict(issuers)
+        #: Who issued what is out: a target that is declared anew has another issuer.
+        self._issued_by: dict[str, Issuer] = {}
+        #: Issuers of targets that are declared no more, until everything of theirs has come back.
+        self._retired: list[Issuer] = []
         self._entries: dict[str, LeaseEntry] = {}
         self._revocations: dict[str, asyncio.Task[str]] = {}
         self._issuing: set[asyncio.Future[None]] = set()
@@ -67,6 +71,17 @@ class LeaseService:
     def leases(self) -> tuple[LeaseEntry, ...]:
         """What may exist on targets now, oldest first."""
         return tuple(self._entries.values())
+
+    @property
+    def issuers(self) -> Mapping[str, Issuer]:
+        """By target name."""
+        return self._issuers
+
+    def adopt(self, issuers: Mapping[str, Issuer]) -> None:
+        """Lend from these; what others lent is taken back by them."""
+        kept = set(map(id, issuers.values()))
+        self._retired += [each for each in self._issuers.values() if id(each) not in kept]
+        self._issuers = dict(issuers)
 
     async def lease(self, session_id: str, principal: Principal, target: Target) -> Lease:
         """Lend a credential for a session, until the session must end at most. Raises Refused(CREDENTIAL)."""
@@ -88,6 +103,7 @@ class LeaseService:
             principal.session_until,
         )
         self._entries[lease_id] = entry
+        self._issued_by[lease_id] = issuer
         issuing = asyncio.get_running_loop().create_future()
         self._issuing.add(issuing)
         try:
@@ -97,7 +113,7 @@ class LeaseService:
                 raise IssueFailed("the gateway is stopping", "connect again in a moment", clean=False)
         except BaseException as error:
             if isinstance(error, IssueFailed) and error.clean:
-                del self._entries[lease_id]
+                self._forget(lease_id)
             else:
                 # Nobody knows whether it exists; asking the target to take it back settles that.
                 self._revocation(entry, issuer)
@@ -120,7 +136,7 @@ class LeaseService:
 
         Raises RevokeFailed when it could not be confirmed; a later sweep tries again.
         """
-        issuer = self._issuers.get(target.name)
+        issuer = self._issued_by.get(lease.lease_id) or self._issuers.get(target.name)
         if issuer is None:
             raise RevokeFailed(f'target "{target.name}" has no credential configured, {lease.username} stays')
         entry = self._entries.get(lease.lease_id) or LeaseEntry(
@@ -132,14 +148,15 @@ class LeaseService:
         """Revoke one that is out, whoever has it; one that is not out is gone already. Raises RevokeFailed."""
         entry = self._entries.get(lease_id)
         if entry is not None:
-            await asyncio.shield(self._revocation(entry, self._issuers[entry.target]))
+            await asyncio.shield(self._revocation(entry, self._issued_by[lease_id]))
 
     async def sweep(self) -> None:
         """Try failed revocations again, and remove what dead processes left. Never raises; the log tells."""
         failed = [entry for entry in self.leases if entry.state is LeaseState.REVOKING][:RETRY_BATCH]
         if failed:
-            await asyncio.wait([self._revocation(entry, self._issuers[entry.target]) for entry in failed])
-        for name, issuer in self._issuers.items():
+            await asyncio.wait([self._revocation(entry, self._issued_by[entry.lease_id]) for entry in failed])
+        await self._release_retired()
+        for name, issuer in list(self._issuers.items()):
             try:
                 report = await issuer.sweep(frozenset(self._entries))
             except Exception as error:  # noqa: BLE001 - one target must not keep the others from being swept
@@ -161,7 +178,7 @@ class LeaseService:
         self._closing = True
         if self._issuing:
             await asyncio.wait(self._issuing, timeout=ISSUE_SECONDS)
-        tasks = [self._revocation(entry, self._issuers[entry.target]) for entry in self.leases]
+        tasks = [self._revocation(entry, self._issued_by[entry.lease_id]) for entry in self.leases]
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
         for task in tasks:
@@ -169,8 +186,20 @@ class LeaseService:
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in self.leases:
             log.error("credential not taken back", target=entry.target, username=entry.username, lease=entry.lease_id)
-        for issuer in self._issuers.values():
+        for issuer in (*self._issuers.values(), *self._retired):
             await issuer.aclose()
+
+    async def _release_retired(self) -> None:
+        """Close the connections of those that have everything back."""
+        busy = set(map(id, self._issued_by.values()))
+        done = [each for each in self._retired if id(each) not in busy]
+        self._retired = [each for each in self._retired if id(each) in busy]
+        for issuer in done:
+            await issuer.aclose()
+
+    def _forget(self, lease_id: str) -> LeaseEntry | None:
+        self._issued_by.pop(lease_id, None)
+        return self._entries.pop(lease_id, None)
 
     def _revocation(self, entry: LeaseEntry, issuer: Issuer) -> asyncio.Task[str]:
         """The one running revocation of a lease: it outlives whoever asked for it."""
@@ -178,20 +207,22 @@ class LeaseService:
         if running is not None:
             return running
         self._entries[entry.lease_id] = replace(entry, state=LeaseState.REVOKING)
+        self._issued_by[entry.lease_id] = issuer
         task = asyncio.create_task(issuer.revoke(entry.lease_id, entry.username), name=f"revoke {entry.lease_id}")
         self._revocations[entry.lease_id] = task
-        task.add_done_callback(lambda done: self._revoked(entry, done))
+        task.add_done_callback(lambda done: self._revoked(entry, issuer, done))
         return task
 
-    def _revoked(self, entry: LeaseEntry, task: asyncio.Task[str]) -> None:
+    def _revoked(self, entry: LeaseEntry, issuer: Issuer, task: asyncio.Task[str]) -> None:
         del self._revocations[entry.lease_id]
         if task.cancelled():
             return
         error = task.exception()
-        kept = self._entries.pop(entry.lease_id, None)
+        kept = self._forget(entry.lease_id)
         if error is not None and kept is not None:
             # To the end of the table: the next sweep begins with those that waited longest.
             self._entries[entry.lease_id] = kept
+            self._issued_by[entry.lease_id] = issuer
             log.warning("not taken back", target=entry.target, lease=entry.lease_id, error=_told(error))
 
 

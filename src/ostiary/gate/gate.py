@@ -74,6 +74,7 @@ class Gate:
         recorder: Recorder | None = None
         lease: Lease | None = None
         target: Target | None = None
+        versions = ports.registry.version, ports.masking.version
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 principal = await ports.identity.identify(proof)
@@ -91,6 +92,9 @@ class Gate:
                 release = ports.masking.required(target)
                 lease = await ports.credentials.lease(session_id, principal, target)
                 recorder.write(LeaseIssued(lease.lease_id, lease.kind, lease.username))
+                # What changes from here on finds the session among those that live.
+                if (ports.registry.version, ports.masking.version) != versions:
+                    raise Refused(refusals.changed("what the gateway declares was changed meanwhile"))
         except BaseException as error:
             refused = Refused(refusals.as_refusal(error, "open the session"))
             self.tallies.of(target).refuse_session(refused.refusal.kind)
@@ -104,7 +108,7 @@ class Gate:
         tally = self.tallies.of(target)
         tally.opened += 1
         permit = Permit(session_id, None, release=release, version=0)
-        return GateSession(ports, self._clock, principal, target, rights, lease, recorder, permit, tally)
+        return GateSession(ports, self._clock, principal, target, rights, lease, recorder, permit, tally, proof.source)
 
     async def _give_back(self, target: Target, lease: Lease) -> None:
         try:
@@ -121,6 +125,8 @@ class _Running:
     action: Action
     masker: ResultMasker | None
     sampled: int = 0
+    #: What maskers before this one masked.
+    masked: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,7 @@ class GateSession:
         recorder: Recorder,
         permit: Permit,
         tally: Tally,
+        source: str,
     ) -> None:
         self.session_id = permit.session_id
         self.principal = principal
@@ -159,6 +166,7 @@ class GateSession:
         self.permit = permit
         #: Of all sessions of this target; the driver counts the bytes.
         self.tally = tally
+        self._source = source
         self._ports = ports
         self._rights = rights
         self._clock = clock
@@ -236,9 +244,13 @@ class GateSession:
                 return self._refuse(
                     action_id, action, refusals.not_approved(pending.approval_id, decision.by, decision.reason)
                 )
-            # People take minutes: the token may have ended, the policy may have changed.
+            # People take minutes: the token may have ended, the account been closed, the policy changed.
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._ports.standing.check(self.principal, self.target, self._source)
             if self._clock() >= self.principal.session_until:
                 return self._refuse(action_id, action, refusals.expired())
+            if (unwelcome := self.readmit()) is not None:
+                return self._refuse(action_id, action, unwelcome)
             again = self._rights.decide(action)
             lifted = again.verdict is Verdict.ALLOW or (
                 again.verdict is Verdict.HOLD and set(again.approval_groups) <= set(ruling.approval_groups)
@@ -337,6 +349,8 @@ class GateSession:
         """An action ended. Raises when that can't be recorded: the driver then ends the session."""
         running = self._running.pop(action_id, None)
         masked = running.masker.masked if running is not None and running.masker is not None else {}
+        if running is not None and running.masked is not None:
+            masked = running.masked | masked
         self.tally.rows += outcome.rows
         if masked:
             self.tally.masked_columns += len(masked)
@@ -347,6 +361,39 @@ class GateSession:
     def flush(self) -> None:
         """Called by the driver's timer: facts that wait for the next write are written. Raises as `observe` does."""
         self._recorder.flush()
+
+    # ------------------------------------------------------------ what is declared changes
+
+    def readmit(self) -> Refusal | None:
+        """May the principal connect, as policy is now? The refusal that ends the session, if not."""
+        try:
+            ruling = self._ports.policy.authorize_connect(self.principal, self.target, self._source)
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return refusals.as_refusal(error, f"connect to {self.target.name}")
+        return None if ruling.verdict is Verdict.ALLOW else refusals.denied(ruling, f"connect to {self.target.name}")
+
+    def declared(self, target: Target) -> Refusal | None:
+        """The same target, declared with other labels: rights are those at this one from now on. As `readmit`."""
+        self.target = target
+        try:
+            self._rights = self._ports.policy.rights(self.principal, target, self._source)
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return refusals.as_refusal(error, f"connect to {target.name}")
+        return self.readmit()
+
+    def reclassified(self) -> Refusal | None:
+        """Results are masked as masking is now, from the next batch on. The refusal that ends the session, if any."""
+        for running in self._running.values():
+            if running.masker is not None:
+                running.masked = (running.masked or {}) | running.masker.masked
+                running.masker = None
+        try:
+            required = self._ports.masking.required(self.target)
+        except Exception as error:  # noqa: BLE001 - rule 2
+            return refusals.as_refusal(error, "mask results")
+        if required and not self.permit.release:
+            return refusals.changed(f"results of target {self.target.name} are masked from now on")
+        return None
 
     # ------------------------------------------------------------ end
 

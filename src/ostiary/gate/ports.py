@@ -36,6 +36,14 @@ class Identity(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """Whether somebody who was identified is still who may be let in."""
+
+    async def check(self, principal: Principal, target: Target, source: str) -> None:
+        """Raises Refused when the account, its key or its token is good no more, or when that can't be told."""
+        ...
+
+
 class Rights(Protocol):
     """What one principal may do on one target. Follows every change of policy; its answers are memoised."""
 
@@ -202,6 +210,11 @@ class Recording(Protocol):
 class Registry(Protocol):
     """Targets by name."""
 
+    @property
+    def version(self) -> int:
+        """Changes whenever what is declared about targets or issuers does."""
+        ...
+
     def target(self, name: str) -> Target | None:
         """The declared target, or None."""
         ...
@@ -218,6 +231,7 @@ class Ports:
     credentials: Credentials
     masking: Masking
     recording: Recording
+    standing: Standing
 
 
 __all__ = [
@@ -236,4 +250,5 @@ __all__ = [
     "Registry",
     "ResultMasker",
     "Rights",
+    "Standing",
 ]

@@ -35,6 +35,11 @@ def expired() -> Refusal:
     )
 
 
+def changed(what: str) -> Refusal:
+    """What the session stands on is not what it was opened on."""
+    return Refusal(RefusalKind.EXPIRED, f"{what}; this session ends", "connect again")
+
+
 def no_such_target(name: str) -> Refusal:
     """The client asked for a target that is not declared."""
     shown = name if len(name) <= 64 and name.isprintable() else "(unprintable)"

@@ -33,6 +33,7 @@ class Identities:
         sts: How STS is asked about proofs of AWS; over HTTPS unless told otherwise.
         clock: Unix seconds.
         allow_plaintext_loopback: Accept a token without TLS when the client is on a loopback address.
+        used: Of SAML assertions, as of `SamlIdentity`.
         beside: Issuers whose tokens are not taken here, though names of groups are theirs too.
 
     Raises:
@@ -49,11 +50,15 @@ class Identities:
         allow_plaintext_loopback: bool = False,
         sts: Sts | None = None,
         beside: Iterable[AnyIssuer] = (),
+        used: dict[tuple[str, str], float] | None = None,
     ) -> None:
         issuers = tuple(issuers)
         if len({issuer.name for issuer in issuers}) != len(issuers):
             raise ValueError("two issuers have the same name")
         self._allow_plaintext_loopback = allow_plaintext_loopback
+        self._fetch, self._clock, self._sts = fetch, clock, sts
+        #: Assertions of SAML issuers that may not be used again.
+        self._used: dict[tuple[str, str], float] = {} if used is None else used
         #: Names of the groups of all issuers.
         self.names = names = GroupNames(template for issuer in (*issuers, *beside) for template in issuer.templates)
         self._oidc = OidcIdentity(
@@ -65,13 +70,27 @@ class Identities:
         )
         saml = [issuer for issuer in issuers if isinstance(issuer, SamlIssuer)]
         self._x509 = X509Identity((issuer for issuer in issuers if isinstance(issuer, X509Issuer)), names, clock)
-        self._saml = _saml(saml, names, clock) if saml else None
+        self._saml = _saml(saml, names, clock, self._used) if saml else None
         aws = [issuer for issuer in issuers if isinstance(issuer, AwsIssuer)]
         self._aws = AwsIdentity(aws, sts or HttpSts(), clock, names) if aws else None
 
     def keys(self) -> Mapping[str, IssuerKeys]:
         """Those of each OIDC issuer, by its name."""
         return self._oidc.keys()
+
+    def renewed(self, issuers: Iterable[AnyIssuer], beside: Iterable[AnyIssuer] = ()) -> "Identities":
+        """Identities of these issuers that know what this one knows. Raises as the class does; this one stays."""
+        made = Identities(
+            issuers,
+            self._fetch,
+            self._clock,
+            allow_plaintext_loopback=self._allow_plaintext_loopback,
+            sts=self._sts,
+            beside=beside,
+            used=self._used,
+        )
+        made._oidc.inherit(self._oidc)
+        return made
 
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""
@@ -87,7 +106,9 @@ class Identities:
         return await self._oidc.identify(proof)
 
 
-def _saml(issuers: list[SamlIssuer], names: GroupNames, clock: Callable[[], float]) -> "SamlIdentity":
+def _saml(
+    issuers: list[SamlIssuer], names: GroupNames, clock: Callable[[], float], used: dict[tuple[str, str], float]
+) -> "SamlIdentity":
     from ostiary.identity.saml.service import SamlIdentity
 
-    return SamlIdentity(issuers, names, clock)
+    return SamlIdentity(issuers, names, clock, used)

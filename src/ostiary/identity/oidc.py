@@ -70,6 +70,13 @@ class OidcIdentity:
         """Those of each issuer, by its name."""
         return {issuer.name: keys for issuer, keys in self._issuers.values()}
 
+    def inherit(self, other: "OidcIdentity") -> None:
+        """Go on with the keys that another one had of the same issuers."""
+        for url, (issuer, _) in self._issuers.items():
+            known = other._issuers.get(url)
+            if known is not None and known[0] == issuer:
+                self._issuers[url] = known
+
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the token."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)

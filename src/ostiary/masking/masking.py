@@ -1,4 +1,4 @@
-"""The masking service: `gate.ports.Masking` over a frozen configuration."""
+"""The masking service: `gate.ports.Masking` over a configuration that is replaced as a whole."""
 
 from collections import OrderedDict
 
@@ -21,18 +21,28 @@ _MAX_KEPT_TEXT = 8192
 class ColumnMasking:
     """Masks by class and by detector. Raises ValueError when a transform lacks what it needs (see MaskingConfig)."""
 
-    #: The configuration is frozen: answers change with the rights only.
-    version = 1
-
     def __init__(self, config: MaskingConfig) -> None:
-        self._config = config
+        #: In force.
+        self.config = config
+        #: Grows with the configuration; answers change with the rights, too.
+        self.version = 1
         self._books: dict[str, Book] = {}
         self._texts: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def adopt(self, config: MaskingConfig) -> bool:
+        """Put another configuration into force; False when it is the same. Maskers made before keep to theirs."""
+        if config == self.config:
+            return False
+        self.config = config
+        self._books = {}
+        self._texts.clear()
+        self.version += 1
+        return True
 
     def _book(self, target: str) -> Book:
         book = self._books.get(target)
         if book is None:
-            config = self._config
+            config = self.config
             transforms = Transforms(target, config.key)
             scanner = Scanner(config.detection.get(target, config.default_detection), transforms)
             book = Book(ClassMap(target, config.classification), config.rules, transforms, scanner)

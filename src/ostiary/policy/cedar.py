@@ -73,15 +73,16 @@ class CedarPolicy:
         """Every group an `@approval` names; the configuration must know them all."""
         return frozenset(rule.approval for rule in self.rules.rules.values() if rule.approval is not None)
 
-    def reload(self, stored: Mapping[str, str] | None = None) -> int:
+    def reload(self, stored: Mapping[str, str] | None = None, directory: Path | None = None) -> int:
         """Read the directory again; every session follows at their next action. Returns the new version.
 
-        `stored`: in place of the stored rules before; None: they stay. Raises PolicyError; what is in force then
+        `stored`, `directory`: in place of those before; None: they stay. Raises PolicyError; what is in force then
         stays so.
         """
         stored = self._stored if stored is None else stored
-        self._current = _Version(self._current.number + 1, load(self._directory, stored))
-        self._stored = stored
+        directory = directory or self._directory
+        self._current = _Version(self._current.number + 1, load(directory, stored))
+        self._stored, self._directory = stored, directory
         return self.version
 
     def authorize_connect(self, principal: Principal, target: Target, source: str) -> Ruling:

@@ -77,6 +77,11 @@ class Listener:
         self._ticker = loop.create_task(self._tick())
         return int(self._sockets[0].getsockname()[1])
 
+    def renew(self, tls: ssl.SSLContext | None) -> None:
+        """The server context of connections that come from now on. A listener has TLS or not for as long as it is."""
+        if (tls is None) is (self._tls is None):
+            self._tls = tls
+
     @property
     def sessions(self) -> frozenset[SessionDriver]:
         """Sessions that live now."""

@@ -36,6 +36,7 @@ from ostiary.wire.contract import (
     Interrupted,
     Observe,
     ProtocolError,
+    Reclassified,
     Register,
     Release,
     Released,
@@ -233,6 +234,16 @@ class SessionDriver:
             return
         if self._holds:
             self.event(Woke())
+
+    def reclassified(self) -> None:
+        """What must be masked has changed: no row that comes from now on passes as it would have before."""
+        session = self.session
+        if session is not None:
+            refusal = session.reclassified()
+            if refusal is None:
+                self.event(Reclassified())
+            else:
+                self.stop(refusal)
 
     def balance(self) -> None:
         """Back-pressure, end to end: read a side only while the engine wants it and the other side drains."""

@@ -125,6 +125,11 @@ class AsideDone:
 
 
 @frozen
+class Reclassified:
+    """What must be masked has changed: nothing is `clear` any more, the next rows go through the gate again."""
+
+
+@frozen
 class Woke:
     """A while has passed; an engine with something held may keep its client's connection warm."""
 
@@ -142,6 +147,7 @@ Event = (
     | Released
     | Interrupted
     | AsideDone
+    | Reclassified
     | Woke
 )
 

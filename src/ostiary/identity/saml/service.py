@@ -29,18 +29,25 @@ class SamlIdentity:
         issuers: Names and entity ids are unique.
         names: of the groups of all issuers.
         clock: Unix seconds.
+        used: assertions that may not be used again, where others know some, too.
 
     Raises:
         OSError: A metadata file can't be read.
         ValueError: One is not what it must be, or two issuers have the same entity id.
     """
 
-    def __init__(self, issuers: Iterable[SamlIssuer], names: GroupNames, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        issuers: Iterable[SamlIssuer],
+        names: GroupNames,
+        clock: Callable[[], float],
+        used: dict[tuple[str, str], float] | None = None,
+    ) -> None:
         self._clock = clock
         self._names = names
         self._issuers: dict[str, tuple[SamlIssuer, Metadata]] = {}
         #: Assertions that may not be used again: issuer and id → when that follows from their expiry.
-        self._used: dict[tuple[str, str], float] = {}
+        self._used: dict[tuple[str, str], float] = {} if used is None else used
         for issuer in issuers:
             if issuer.entity_id in self._issuers:
                 raise ValueError(f'issuer "{issuer.name}": another issuer has the same entity_id')

@@ -32,6 +32,7 @@ from ostiary.wire.contract import (
     Interrupted,
     ProtocolError,
     Received,
+    Reclassified,
     Register,
     Rejected,
     Released,
@@ -134,6 +135,8 @@ class PostgresEngine:
                 return self._relay.held(notice) if self._relay is not None else []
             case Interrupted():
                 return self._relay.interrupted() if self._relay is not None else []
+            case Reclassified():
+                return self._relay.reclassified() if self._relay is not None else []
             case Woke():
                 return self._woke()
             case Closed(side):

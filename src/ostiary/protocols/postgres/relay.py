@@ -48,6 +48,11 @@ class Relay:
         self._replies.released(answer, clear=clear)
         return self._go_on()
 
+    def reclassified(self) -> list[Effect]:
+        """What must be masked has changed."""
+        self._replies.reclassified()
+        return []
+
     def weigh(self, action_id: int) -> list[Effect]:
         """The action is to be held: ask the planner how much it would touch."""
         self._weighing.begin(action_id)

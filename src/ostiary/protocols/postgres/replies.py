@@ -101,6 +101,17 @@ class Replies:
         self._x.releasing = None
         then(answer, clear)
 
+    def reclassified(self) -> None:
+        """Whatever is described, in an answer that is under way or a portal that may run on, is looked at again."""
+        portals = [slot.portal for slot in self._x.slots if slot.portal is not None]
+        described = [(slot.running, slot.described) for slot in self._x.slots]
+        described += [(each.running, each.described) for each in (*portals, *self._x.portals.values())]
+        for running, found in described:
+            if running is not None and found is not None and running.permit.release:
+                found.clear = False
+        if self._copy_out is not None:
+            self._copy_out.clear = False
+
     # ------------------------------------------------------------ settling
 
     def _misfit(self, slot: Slot, frame: bytes) -> ProtocolError:
