@@ -153,6 +153,13 @@ def test_errors_name_the_resource(tmp_path: Path, kind: str, name: str, document
     assert says in found
 
 
+def test_a_section_that_the_file_does_not_have(tmp_path: Path) -> None:
+    """Its entries are named all the same."""
+    base = BASE[: BASE.index("masking:")]
+    (found,) = problems(tmp_path, stored("masking", "x", {"transform": "spin"}), base=base)
+    assert found.startswith('masking "x": transform: must be ')
+
+
 def test_all_or_nothing(tmp_path: Path) -> None:
     """One bad resource is enough, and hides neither another's problem nor the file's."""
     found = problems(

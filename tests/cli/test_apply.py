@@ -214,3 +214,24 @@ def test_a_whole_configuration_is_its_pieces(desk: Desk, gateway: Gateway) -> No
         ("policy", "works"),
         ("policy", "asks"),
     ]
+
+
+def test_on_the_gateways_host_no_gateway_needs_to_run(desk: Desk, tmp_path: Path) -> None:
+    """With `-c` it is made in the state store: also to take away what keeps a gateway from starting."""
+    desk.start_state()
+    files = write(tmp_path / "d", {"a.yaml": "masking: {x: {transform: keep}, y: {transform: redact}}"})
+    done = desk.run("apply", "-f", str(files), "--yes")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "applied as revision 1, in force within 5 s")
+    assert desk.run("apply", "-f", str(files), "--dry-run", "-o", "json").json["changed"] is False
+    write(tmp_path / "d", {"a.yaml": "masking: {x: {transform: spin}}"})
+    bad = desk.run("apply", "-f", str(files), "--yes")
+    assert (bad.code, bad.err.splitlines()[0].startswith(f'{files}/a.yaml:1: masking "x": transform: ')) == (2, True)
+    # The configuration's file takes a name over, and would not load with what is stored.
+    desk.config.write_text(desk.config.read_text() + "masking: {x: {transform: keep}}\n")
+    write(tmp_path / "d", {"a.yaml": "masking: {y: {transform: redact}}"})
+    pruned = desk.run("apply", "-f", str(files), "--prune", "--yes", "-o", "json").json
+    assert [(each["name"], each["change"]) for each in pruned["changes"]] == [("x", "delete"), ("y", "unchanged")]
+    write(tmp_path / "d", {"a.yaml": "masking: {x: {transform: redact}}"})
+    theirs = desk.run("apply", "-f", str(files), "--yes")
+    assert (theirs.code, "read-only here" in theirs.err) == (3, True)
+    assert desk.run("audit", "verify").code == 0

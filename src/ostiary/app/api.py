@@ -77,7 +77,7 @@ class Rooms:
     people: PeopleRooms | None = None
     #: None: one is opened.
     audit: AuditLog | None = None
-    #: Brings what is stored into force; False: that goes on; None: the next start does.
+    #: Brings what is stored into force; False: that goes on; None: none does.
     adopted: Callable[[], Awaitable[bool]] | None = None
     #: Told what is in force, whenever that changes.
     followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)

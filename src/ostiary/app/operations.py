@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ostiary.accounts import AccountRepository
@@ -11,8 +12,10 @@ from ostiary.config import Settings
 from ostiary.control import Operations, ServiceAccounts
 from ostiary.control.access import Access
 from ostiary.control.changes import Changes
+from ostiary.control.declarations import Declarations, HostOperator
 from ostiary.control.inventory import Inventory
 from ostiary.control.local_admin import LocalAdminLink
+from ostiary.control.paging import Reader
 from ostiary.core import Action, Principal, Proof, Target
 from ostiary.credentials import StaticCredential
 from ostiary.masking import MaskingConfig
@@ -43,6 +46,19 @@ def operations_of(settings: Settings) -> Operations:
         async with _store(settings) as store:
             yield store.people
 
+    @asynccontextmanager
+    async def declarations() -> AsyncIterator[Declarations]:
+        # What looks at everything that a configuration points at takes longer to load than most commands to run.
+        from ostiary.app.declared import check_with, declared_by
+
+        there = declared_by(settings, CedarPolicy(settings.policies, time.time))
+        async with _store(settings) as store:
+            with _changes(settings) as changes, closing(Reader()) as reader:
+                check = partial(check_with, settings)
+                yield Declarations(
+                    HostOperator(), changes, store.resources, lambda: there, check, None, reader, time.time
+                )
+
     return Operations(
         identify=lambda proof: _identify(settings, proof),
         policies=settings.policies,
@@ -58,6 +74,7 @@ def operations_of(settings: Settings) -> Operations:
         local_admin=LocalAdminLink(
             people, lambda: _changes(settings), settings.url if settings.api is not None else "", time.time
         ),
+        declarations=declarations,
         judge=judged,
     )
 

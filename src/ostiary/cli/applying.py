@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ostiary.cli.common import Context, errors, wrong
+from ostiary.cli.common import Context, errors, run, wrong
+from ostiary.cli.operator import this_user
 from ostiary.cli.output import Exit, Output, OutputOption, err, fail, say, structured
 from ostiary.cli.reach import Reach, reaching
 from ostiary.client.api import ApiFailed
@@ -28,7 +29,7 @@ def build(context: Context) -> typer.Typer:
     app = typer.Typer()
 
     @app.command()
-    @reaching(context, local=False)
+    @reaching(context)
     def apply(
         files: Annotated[
             Path, typer.Option("-f", "--file", help="A file, or a directory of *.yaml and policies/*.cedar.")
@@ -77,6 +78,8 @@ def _read(context: Context, files: Path) -> "Pieces":
 
 
 def _post(reach: Reach, body: Mapping[str, Any], found: "Pieces", key: str = "") -> dict[str, Any]:
+    if reach.is_local:
+        return _make(reach, body, found)
     try:
         answer = reach.api.post("/apply", body, key=key, seconds=_SECONDS)
     except ApiFailed as error:
@@ -86,6 +89,30 @@ def _post(reach: Reach, body: Mapping[str, Any], found: "Pieces", key: str = "")
     if not isinstance(answer.get("changes"), list) or not isinstance(answer.get("changed"), bool):
         raise ApiFailed("the API's answer is of another version", "is it the API of a gateway?")
     return answer
+
+
+def _make(reach: Reach, body: Mapping[str, Any], found: "Pieces") -> dict[str, Any]:
+    """On the gateway's host, in its state store, whether or not it runs."""
+    from ostiary.control.declarations import NotLoadable, Raced, Stale, told
+    from ostiary.control.plan import Refused
+
+    async def work() -> dict[str, Any]:
+        async with reach.operations.declarations() as declarations:
+            outcome = await declarations.apply(
+                this_user().caller,
+                [(key, each.document) for key, each in found.declared.items()],
+                prune=body["prune"],
+                dry_run=body.get("dry_run", False),
+                revision=body.get("revision"),
+            )
+            return told(outcome)
+
+    try:
+        return run(work())
+    except NotLoadable as error:
+        wrong([_placed(line, found) for line in error.problems], "the configuration would not load with it")
+    except (Refused, Raced, Stale) as error:
+        fail(str(error), "look again", Exit.REFUSED)
 
 
 def _placed(problem: str, found: "Pieces") -> str:

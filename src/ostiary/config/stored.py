@@ -86,6 +86,7 @@ def merged(document: Document, stored: Sequence[StoredResource]) -> Document:
             entries[place] = each.key
             # Behind all lines of the file.
             lines |= dict.fromkeys(_places(entry, place), 1 << 30)
+            lines.setdefault(place[:1], 1 << 30)
     return Document(document.path, data, lines, entries)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ostiary.approvals import Approval, ApprovalDesk, ApprovalGroup, ApprovalRepository
 from ostiary.control.local_admin import LocalAdminLink
@@ -36,6 +37,9 @@ from ostiary.recording import (
     show,
     verify_all,
 )
+
+if TYPE_CHECKING:
+    from ostiary.control.declarations import Declarations
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Operations:
     judge: Callable[[Target, str], Action]
     service_accounts: ServiceAccounts
     local_admin: LocalAdminLink
+    #: Opens what is declared through the API.
+    declarations: "Callable[[], AbstractAsyncContextManager[Declarations]]"
     clock: Callable[[], float] = time.time
 
     # ------------------------------------------------------------ targets

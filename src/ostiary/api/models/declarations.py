@@ -87,7 +87,7 @@ class OutcomeOut(BaseModel):
     )
     changed: bool = Field(description="There is, or would be, a difference.")
     dry_run: bool = Field(description="It was only shown.")
-    in_force: Literal["now", "within 5 s", "next start", "not"] = Field(
+    in_force: Literal["now", "within 5 s", "not"] = Field(
         description="`now`: in the process that answers; in every other within 5 s."
     )
     changes: list[PlannedOut]
