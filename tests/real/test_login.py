@@ -131,17 +131,22 @@ def test_many_processes_renew_once(person: Person) -> None:
     assert [path for path, _ in person.endpoints.forms] == ["/token", "/token"]
 
 
-def test_interrupted_while_it_renews(person: Person) -> None:
+@pytest.mark.parametrize(
+    ("command", "number", "ends"), [("token", signal.SIGINT, 130), ("whoami", signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_interrupted_while_it_renews(command: str, number: int, ends: int, person: Person) -> None:
     """The new refresh token is kept before the process ends."""
     del person.environment["OSTIARY_TOKEN"]
     person.endpoints.lifetime = 0.1
     assert person.run("login", person.endpoints.url)[0] == 0
     person.endpoints.lifetime, person.endpoints.takes = 600.0, 2.0
-    process = person.start("token")
+    before = person.endpoints.refresh
+    process = person.start(command)
     until(lambda: len(person.endpoints.forms) == 2, "a request for new tokens")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == ends
+    until(lambda: person.endpoints.refresh != before, "an answer")
     person.endpoints.takes = 0.0
     assert person.run("token") == (0, f"{person.endpoints.access}\n", "")
     assert person.endpoints.reused == 0
@@ -191,8 +196,8 @@ def test_metadata_that_point_to_another_host(person: Person) -> None:
 
 
 def ask(port: int, data: bytes) -> bytes:
-    """What the listener says to it."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    """What the listener says to it, at once."""
+    with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
         try:
             connection.sendall(data)
             return connection.recv(65536)
