@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ostiary.core import Secret
 from tests.real.servers import PostgresServer
 from tests.real.serving import Served, running, until
 
@@ -87,6 +88,8 @@ def test_what_happened_is_told_and_a_kill_loses_nothing(served: Served) -> None:
         with pytest.raises(psycopg.Error, match="denied by policy"):
             connection.execute("DELETE FROM people")
         until(lambda: any(event["status"] == "Failure" for event in told(served)), "the denial is told")
+        with pytest.raises(psycopg.OperationalError):
+            served.connect(Secret("not.a.token"))
         for number in range(200):
             connection.execute(f"SELECT {number}")
         served.end(signal.SIGKILL)
@@ -99,6 +102,8 @@ def test_what_happened_is_told_and_a_kill_loses_nothing(served: Served) -> None:
     assert names[0] == ("Authentication", "Logon")
     assert ("Authentication", "Logoff") in names, "what ended with the gateway is told before it is gone"
     assert "SELECT 'after'" in queries(served)
+    failed = [event for event in told(served) if (event["class_uid"], event["status"]) == (3002, "Failure")]
+    assert [event["unmapped"]["client"] for event in failed] == ["session of shop"], "the token that was refused"
     text = (served.home / "events.jsonl").read_text()
     assert "person1@example.org" not in text
     token = served.token().reveal_text()

@@ -13,6 +13,7 @@ from ostiary.accounts import ISSUER_NAME
 from ostiary.accounts.clients import Clients
 from ostiary.accounts.identity import AccountIdentity, Liveness
 from ostiary.accounts.issued import Tokens
+from ostiary.accounts.refused import TellsRefused
 from ostiary.accounts.signing_keys import SigningKeys
 from ostiary.app.adoption import Adoption
 from ostiary.app.api import Rooms, start_api
@@ -108,9 +109,10 @@ async def start(settings: Settings) -> Running:
         clients = Clients(store.accounts, own, time.time)
         tokens = _tokens(settings, own, store) if own is not None else None
         accounts = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
-        identity = MeasuredIdentity(accounts, meter, others.named)
         audit = AuditLog(recording)
         stack.callback(audit.close)
+        measured = MeasuredIdentity(accounts, meter, others.named)
+        identity = TellsRefused(measured, audit.write, others.named, time.time)
         signs_in = tokens is not None and settings.api is not None
         people = people_of(stack, settings, store, audit, others.now.names) if signs_in else None
         grants = people.grants if people is not None else None
