@@ -221,6 +221,33 @@ def test_the_log_holds_no_secret(world: World) -> None:
         assert secret not in told
 
 
+def test_logins_change_while_the_gateway_runs(world: World) -> None:
+    """The login page follows the configuration; a provider that can't be used leaves what there is."""
+    config, browser = world.home / "ostiary.yaml", world.browser()
+    text = config.read_text()
+
+    def shown() -> set[str]:
+        return set(
+            re.findall(r'<a [^>]*href="/login/[^"]+">([^<]+)</a>', browser.client.get(f"{world.url}/login").text)
+        )
+
+    def write(changed: str) -> None:
+        draft = config.with_name("draft")
+        draft.write_text(changed)
+        draft.replace(config)
+
+    write(text.replace("login: {},", "login: {title: Old staff},"))
+    until(lambda: shown() == {"staff", "Old staff"}, "the new title is shown")
+    known = len(world.events("configuration not adopted; the one before stays in force"))
+    write(text.replace("idp/idp.xml", "nowhere.xml"))
+    until(
+        lambda: len(world.events("configuration not adopted; the one before stays in force")) > known, "it is refused"
+    )
+    assert shown() == {"staff", "Old staff"}
+    write(text)
+    until(lambda: shown() == {"staff", "corp"}, "the first title is back")
+
+
 @pytest.mark.parametrize(
     ("title", "principal", "group"),
     [("staff", "staff:ada", "dev"), ("corp", "corp:ada@example.test", "corp/dev")],

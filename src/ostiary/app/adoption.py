@@ -66,9 +66,8 @@ class Adoption:
         self.meter.count(families.RELOADS, "ok")
         log.info("policies reloaded", version=version)
         targets = {target.name: target for target in settings.targets}
-        distrusted = {each.name for each in old.issuers} - {
-            each.name for each in settings.issuers if each in old.issuers
-        }
+        trusted = (*settings.issuers, *settings.people)
+        distrusted = {each.name for each in (*old.issuers, *old.people) if each not in trusted}
         if dict(self.targets) != targets or settings.issuers != old.issuers or settings.credentials != old.credentials:
             self.targets.version += 1
         self.targets.replace(targets)
