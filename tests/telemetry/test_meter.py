@@ -69,10 +69,6 @@ def test_made_up_labels_are_bounded() -> None:
     assert len(series) == MAX_SERIES + 1
     assert sum(value[0] for value in series.values()) == 10_000
     assert numbers[families.SERIES_LOST.name][()] == (10_000 - MAX_SERIES,)
-    many: list[Numbers] = [
-        {families.RELOADS.name: {(f"r{part}-{n}",): (1.0,) for n in range(1500)}} for part in range(4)
-    ]
-    assert len(merge(many)[families.RELOADS.name]) == MAX_SERIES + 1
 
 
 def test_wrong_labels_are_a_mistake() -> None:
