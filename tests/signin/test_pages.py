@@ -3,6 +3,7 @@
 import pytest
 from httpx2 import Response
 
+from ostiary.api.routes import people
 from ostiary.recording import SignInEvent
 from ostiary.signin.admin import ACCOUNT_FAILURES, FAILURES, LINK_SECONDS
 from ostiary.signin.passwords import MAX_WAITING
@@ -158,6 +159,7 @@ async def test_brute_force(gateway: Gateway) -> None:
     for password in ("one more guess", PASSWORD):
         assert "too many attempts failed" in (await sign_in(attacker, password)).text
     assert len(gateway.passwords.verified) == verified
+    assert len(gateway.events(SignInEvent.REFUSED)) == FAILURES
     assert (await sign_in(gateway.browser())).status_code == 303
     gateway.clock.now += 11
     assert (await sign_in(attacker)).status_code == 303
@@ -169,6 +171,17 @@ async def test_brute_force_from_everywhere(gateway: Gateway) -> None:
     for number in range(ACCOUNT_FAILURES):
         assert WRONG in (await sign_in(gateway.browser(f"10.0.{number}.1"), "a guess of many")).text
     assert "too many attempts failed" in (await sign_in(gateway.browser("10.9.9.9"))).text
+
+
+async def test_failures_do_not_fill_the_audit_log(gateway: Gateway) -> None:
+    """An address has a few lines at once, whichever way it fails."""
+    browser = gateway.browser()
+    for _ in range(people.TOLD + 20):
+        assert (await browser.get("/login/oidc/nobody")).status_code == 403
+    assert len(gateway.events(SignInEvent.REFUSED)) == people.TOLD
+    gateway.clock.now += 10
+    await browser.get("/login/oidc/nobody")
+    assert len(gateway.events(SignInEvent.REFUSED)) == people.TOLD + 1
 
 
 async def test_too_many_at_once(gateway: Gateway) -> None:

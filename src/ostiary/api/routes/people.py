@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from ostiary.api.browser import PAGES, Browsers, Visitor, here, source_of, to_login
-from ostiary.core import Principal, Refusal, Secret
+from ostiary.core import Principal, Refusal, RefusalKind, Secret
 from ostiary.core.limit import Limiter
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI, Answered, AuthorizationEndpoint, AuthorizationRequest, Unanswerable
@@ -30,6 +30,9 @@ log = structlog.get_logger()
 #: Wrong device codes at once, and a second, that a login has.
 GUESSES: Final = 5
 GUESSES_A_SECOND: Final = 1 / 60
+#: Lines of the audit log about failures, at once, and a second, that an address has.
+TOLD: Final = 30
+TOLD_A_SECOND: Final = 0.1
 _PASSWORD: Final = "password"  # noqa: S105 - names a way
 _PASSKEY: Final = "passkey"
 _STATIC: Final = {"ostiary.css": "text/css", "passkey.js": "text/javascript"}
@@ -57,6 +60,7 @@ class LoginPage:
 
     def __init__(self, people: People) -> None:
         self._people = people
+        self._told = Limiter(people.clock, TOLD_A_SECOND, TOLD)
 
     async def arrived(self, request: Request, principal: Principal, then: str) -> Response:
         """They proved who they are: a new login, in place of the one that the browser had."""
@@ -117,8 +121,12 @@ class LoginPage:
         return self._people.browsers.refused(Visitor(None, "", ""), refusal)
 
     def _failed(self, request: Request, way: str, refusal: Refusal) -> None:
-        """Write it down."""
+        """Write it down: what a limit turned away is not, nor more than so many failures of one address."""
         source = source_of(request)
+        host = source.rpartition(":")[0]
+        if refusal.kind is not RefusalKind.IDENTITY or self._told.wait(host) > 0.0:
+            return
+        self._told.take(host)
         self._people.logins.tell(SignInEvent.REFUSED, "", way, source, client="browser", why=refusal.message)
 
 
