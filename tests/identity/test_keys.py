@@ -348,3 +348,48 @@ def test_files_that_cannot_be_used_are_said_before_the_first_token(tmp_path: Pat
         file.write_text(text)
         with pytest.raises(ValueError, match=r"not one|read in one way|no key in it can be used"):
             check_files(issuer(jwks_file=file))
+
+
+# ---------------------------------------------------------------- a token that comes again
+
+
+async def test_a_token_that_comes_again_is_judged_again() -> None:
+    """What is remembered is its signature: its times are looked at each time."""
+    world = World()
+    token = world.token()
+    await world.identify(token)
+    world.now += 331
+    with pytest.raises(Refused, match="expired"):
+        await world.identify(token)
+
+
+async def test_a_token_of_a_withdrawn_key_that_comes_again() -> None:
+    """Nothing that is remembered outlives the key; another key under the same id signed nothing."""
+    world = World()
+    token = world.token(exp=world.now + 3000)
+    await world.identify(token)
+    world.web.publish(URL, ec_key())
+    world.now += 301
+    with pytest.raises(Refused, match="signature"):
+        await world.identify(token)
+
+
+async def test_a_token_with_a_changed_signature() -> None:
+    """It is another token: what is remembered is of the very bytes."""
+    world = World()
+    token = world.token()
+    await world.identify(token)
+    head, dot, signature = token.rpartition(".")
+    with pytest.raises(Refused, match="signature"):
+        await world.identify(f"{head}{dot}{'B' if signature[0] != 'B' else 'C'}{signature[1:]}")
+
+
+async def test_how_many_signatures_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many, whoever sends how many; refused tokens are not."""
+    monkeypatch.setattr("ostiary.identity.oidc.MAX_VERIFIED", 2)
+    world = World()
+    for number in range(4):
+        await world.identify(world.token(jti=f"t-{number}"))
+    with pytest.raises(Refused):
+        await world.identify(world.token(key=None) + "x")
+    assert len(world.identity._verified) == 2

@@ -8,7 +8,9 @@ JWT-SVID has no `iss`): they choose among what is configured, and among the keys
 """
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from ostiary.core import Principal, Proof, Secret
 from ostiary.identity.claims import is_safe_text, recorded_claims
@@ -16,6 +18,7 @@ from ostiary.identity.compact import SVID_TYPE, UnverifiedToken, parse_compact, 
 from ostiary.identity.fetch import Fetch
 from ostiary.identity.groups import GroupNames, UnfitClaim
 from ostiary.identity.issuer import OidcIssuer
+from ostiary.identity.key_set import VerifyingKey
 from ostiary.identity.keys import IssuerKeys, KeysUnavailable
 from ostiary.identity.refuse import refused
 from ostiary.identity.rules import (
@@ -27,6 +30,9 @@ from ostiary.identity.rules import (
     check_times,
 )
 from ostiary.identity.spiffe import trust_domain_url
+
+#: Tokens whose signature is remembered.
+MAX_VERIFIED: Final = 1024
 
 
 class OidcIdentity:
@@ -55,6 +61,9 @@ class OidcIdentity:
         names: GroupNames | None = None,
     ) -> None:
         self._clock = clock
+        #: Digest of a token → what it says, and the key that signed it; used last comes last. A pool sends the same
+        #: token again and again: nothing is saved but reading it and the arithmetic.
+        self._verified: OrderedDict[bytes, tuple[UnverifiedToken, VerifyingKey]] = OrderedDict()
         self._allow_plaintext_loopback = allow_plaintext_loopback
         self._issuers: dict[str, tuple[OidcIssuer, IssuerKeys]] = {}
         known: dict[str, OidcIssuer] = {}
@@ -86,9 +95,14 @@ class OidcIdentity:
     async def verified(self, secret: Secret) -> tuple[Principal, Mapping[str, object]]:
         """A token that came where nobody else could read it: whose it is, and all its claims. Raises as `identify`."""
         raw = secret.reveal()
-        token = parse_compact(raw)
+        digest = hashlib.sha256(raw).digest()
+        token, signer = self._verified.get(digest) or (parse_compact(raw), None)
         issuer, keys = self._issuer(token)
-        await self._verify_signature(token, issuer, keys)
+        key = await self._verify_signature(token, issuer, keys, signer)
+        self._verified[digest] = token, key
+        self._verified.move_to_end(digest)
+        if len(self._verified) > MAX_VERIFIED:
+            self._verified.popitem(last=False)
         now = self._clock()
         claims = token.claims
         check_audience(issuer, claims)
@@ -124,7 +138,10 @@ class OidcIdentity:
                 return found
         raise refused("its issuer (iss) is not one of those configured here", "use a token of a configured issuer")
 
-    async def _verify_signature(self, token: UnverifiedToken, issuer: OidcIssuer, keys: IssuerKeys) -> None:
+    async def _verify_signature(
+        self, token: UnverifiedToken, issuer: OidcIssuer, keys: IssuerKeys, known: VerifyingKey | None
+    ) -> VerifyingKey:
+        """The key that signed it, which this issuer publishes now. `known`: it signed these very bytes."""
         if token.algorithm not in issuer.algorithms:
             raise refused(
                 f'its signature algorithm is not allowed for issuer "{issuer.name}"',
@@ -142,5 +159,7 @@ class OidcIdentity:
                 f'it names no key that issuer "{issuer.name}" has published for its algorithm',
                 f"get a new token; if the issuer has just changed its keys, try again in {keys.pause:.0f} seconds",
             )
-        if not any(key.verify(token.algorithm, token.signed, token.signature) for key in candidates):
-            raise refused(f'its signature is not one of issuer "{issuer.name}"')
+        for key in candidates:
+            if key is known or key.verify(token.algorithm, token.signed, token.signature):
+                return key
+        raise refused(f'its signature is not one of issuer "{issuer.name}"')
