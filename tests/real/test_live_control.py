@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -311,3 +312,39 @@ def test_held_and_the_account_disabled(served: Served) -> None:
     approve(served, code)
     assert 'service account "holding" is disabled' in waiting.end()
     assert_never_made(served, "held_account")
+
+
+# ---------------------------------------------------------------- other processes
+
+
+def test_a_session_of_another_process_is_ended(served: Served, tmp_path: Path) -> None:
+    """Seen through the API of a gateway that shares its state, and ended there, within five seconds."""
+    other = Served(tmp_path / "home", served.server, DATABASE, served.issuer)
+    state = "  state: sqlite:state.db\n"
+    shared = (
+        f"  state: sqlite:///{served.home}/state.db\n  recordings: file://{served.home}/recordings\n"
+        f"  recording_key: {served.home}/recording.key\n  node: another\n"
+    )
+    edit(other, (state, shared))
+    other.start()
+    ops = served.token("dana", "ops")
+    try:
+        with other.connect(sslrootcert=str(served.home / "gateway.crt")) as connection:
+
+            def seen() -> list[str]:
+                listed = served.api("GET", "/api/v1/sessions?live=true", ops).json()
+                return [each["session_id"] for each in listed["items"]]
+
+            (session_id,) = until(seen, "the session is seen", SECONDS)
+            assert served.api("GET", f"/api/v1/sessions/{session_id}", ops).json()["live"] is True
+            path = f"/api/v1/sessions/{session_id}/kill"
+            denied = served.api("POST", path, served.token(), {"reason": "no right"})
+            assert denied.status_code == 403
+            ended = served.api("POST", path, ops, {"reason": "wrong database"})
+            assert (ended.status_code, ended.json()["closed"]) == (200, True)
+            with pytest.raises(psycopg.OperationalError, match="was ended by ci:dana: wrong database"):
+                connection.execute("SELECT 1")
+            assert served.api("POST", path, ops, {"reason": "again"}).status_code == 409
+            assert seen() == []
+    finally:
+        assert other.end() == 0

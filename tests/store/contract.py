@@ -20,6 +20,7 @@ from ostiary.approvals import (
     Vote,
 )
 from ostiary.resources import Key, ResourceKind, StoredResource
+from ostiary.runtime.presence import EndRequest, Presence
 from ostiary.store import Store
 from tests.approvals.fakes import DANA, DREW, GROUPS, NOW
 from tests.store.people_contract import people_admin, people_codes, people_devices, people_logins
@@ -275,6 +276,28 @@ async def resource_races(one: Store, two: Store) -> None:
         assert sorted(outcomes, key=str) == [at + 1, None, None, None]
 
 
+async def presences(one: Store, two: Store) -> None:
+    """Sessions of one process are known to, and ended by, another; a silent process has none."""
+    mine = [Presence(f"s-{number}", "run-1", "ci:shop", "orders", "10.0.0.1:9") for number in range(1200)]
+    await one.presences.tell("run-1", "node-1", mine, [], NOW)
+    await two.presences.tell("run-2", "node-2", [replace(mine[0], session_id="t-1", owner="run-2")], [], NOW + 20)
+    assert len(await two.presences.ids(NOW - 1)) == 1201
+    assert await two.presences.found("s-7", NOW - 1) == mine[7]
+    request = EndRequest("s-7", "corp:dana", "wrong database", NOW)
+    await two.presences.ask_end(request)
+    await two.presences.ask_end(replace(request, asked_by="corp:drew"))
+    assert await one.presences.to_end("run-1") == [request]
+    assert await two.presences.to_end("run-2") == []
+    await one.presences.tell("run-1", "node-1", [], ["s-7"], NOW + 1)
+    assert await one.presences.to_end("run-1") == []
+    assert await two.presences.found("s-7", NOW - 1) is None
+    assert await two.presences.ids(NOW + 10) == {"t-1"}
+    assert await two.presences.sweep(NOW + 10, NOW) == 1
+    assert await two.presences.ids(0) == {"t-1"}
+    await two.presences.forget("run-2")
+    assert await one.presences.ids(0) == set()
+
+
 CHECKS = pytest.mark.parametrize(
     "check",
     [
@@ -292,6 +315,7 @@ CHECKS = pytest.mark.parametrize(
         people_codes,
         people_devices,
         people_admin,
+        presences,
     ],
     ids=lambda check: str(check.__name__),
 )

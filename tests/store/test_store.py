@@ -104,7 +104,7 @@ async def test_a_newer_schema_is_refused(url: str) -> None:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     await store.close()
     with pytest.raises(
-        StoreError, match=r"has schema 9999, and this version knows none newer than 0004: run the newer"
+        StoreError, match=r"has schema 9999, and this version knows none newer than 0005: run the newer"
     ):
         await Store.open(url)
 

@@ -176,7 +176,7 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
     return GatewayControl(
         access,
         inventory,
-        SessionControl(access, changes, settings.recordings, rooms.live, reader),
+        SessionControl(access, changes, settings.recordings, rooms.live, reader, rooms.store.presences, time.time),
         SessionStreams(access, settings.recordings, reader, time.monotonic),
         Decisions(access, changes, desk),
         Verifier(access, settings.recordings, TrustedKeys.of(rooms.signer.public), reader),

@@ -40,6 +40,7 @@ from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
+from ostiary.runtime.presence import Presences
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition
 from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity
@@ -125,6 +126,8 @@ async def start(settings: Settings) -> Running:
         serving: dict[str, int] = {}
         attempts = Attempts(time.monotonic)
         live, listeners = LiveSessions(), list[Listener]()
+        presences = Presences(store.presences, live, settings.node, time.time)
+        stack.push_async_callback(presences.close)
         for protocol, (host, port) in settings.listen.items():
             spoken = PROTOCOLS[protocol]()
             listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away, attempts)
@@ -141,6 +144,7 @@ async def start(settings: Settings) -> Running:
         for work in (
             watch.run(),
             leases.run(),
+            presences.run(),
             end_closed(Liveness(store.accounts, time.time), listeners),
             end_unwelcome(policy, targets, listeners),
             watch_lag(meter),

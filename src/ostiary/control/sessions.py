@@ -1,5 +1,11 @@
-"""Sessions, recorded and live: who may see that they are there, read them, end them."""
+"""Sessions, recorded and live: who may see that they are there, read them, end them.
 
+A session may live in any process on the same state store. One of this process is ended in place; another's is asked for
+through the store, and its process ends it within about a second.
+"""
+
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,16 +29,19 @@ from ostiary.recording import (
     show,
     summarize,
 )
-from ostiary.runtime.live import LiveSessions
+from ostiary.runtime.live import END_SECONDS, LiveSessions
+from ostiary.runtime.presence import STALE_SECONDS, EndRequest, PresenceRepository
 
 #: Recordings that are opened for one page.
 MAX_OPENED: Final = 1000
 #: Characters of moments that a page takes; the last one may go over.
 PAGE_CHARACTERS: Final = 1 << 20
+#: Seconds between two looks whether another process has ended a session.
+_ASK_AGAIN: Final = 0.2
 
 
 class NotLive(Exception):  # noqa: N818 - reads as what happened
-    """The session does not live in this process. The message says so."""
+    """The session lives in no process. The message says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class SessionView:
     """A session in a list."""
 
     summary: SessionSummary
-    #: It lives in this process and can be ended here.
+    #: It lives in some process and can be ended.
     live: bool
 
 
@@ -58,24 +67,36 @@ class Ended:
 class SessionControl:
     """The use-cases."""
 
-    def __init__(self, access: Access, changes: Changes, directory: Path, live: LiveSessions, reader: Reader) -> None:
-        """`directory`: of recordings."""
+    def __init__(
+        self,
+        access: Access,
+        changes: Changes,
+        directory: Path,
+        live: LiveSessions,
+        reader: Reader,
+        elsewhere: PresenceRepository,
+        clock: Callable[[], float],
+    ) -> None:
+        """`directory`: of recordings. `live`: of this process, `elsewhere`: of all. `clock`: unix seconds."""
         self._access = access
         self._changes = changes
         self._directory = directory
         self._live = live
         self._reader = reader
+        self._elsewhere = elsewhere
+        self._clock = clock
 
     async def list(
         self, caller: Caller, wanted: SessionFilter, live_only: bool, after: str, limit: int
     ) -> Page[SessionView]:
         """Sessions whose target the caller may view, newest first."""
-        live = {each.session_id for each in self._live}
+        live = {each.session_id for each in self._live} | await self._elsewhere.ids(self._alive_since())
         return await self._reader.read(lambda: self._listed(caller, wanted, live, live_only, after, limit))
 
     async def show(self, caller: Caller, session_id: str) -> tuple[SessionDetail, bool]:
-        """One session without its commands, and whether it lives here. Raises NoSuchSession, Denied."""
+        """One session without its commands, and whether it lives. Raises NoSuchSession, Denied."""
         live = self._live.get(session_id) is not None
+        live = live or await self._elsewhere.found(session_id, self._alive_since()) is not None
         return await self._reader.read(lambda: self._shown(caller, session_id)), live
 
     async def commands(self, caller: Caller, session_id: str, after: str, limit: int) -> tuple[Page[ActionDetail], int]:
@@ -89,15 +110,14 @@ class SessionControl:
     async def end(self, caller: Caller, session_id: str, reason: str) -> Ended:
         """End a live session at once. `reason` is for its client, and for the record.
 
-        Raises NoSuchSession, Denied, NotLive, ValueError for an unfit reason, OSError when it can't be written down.
+        Raises NoSuchSession, Denied, NotLive, ValueError for an unfit reason, OSError when it can't be written down,
+        and what the store raises when another process can't be asked.
         """
         if not reason.strip() or len(reason) > 500 or not reason.isprintable():
             raise ValueError("the reason must be one line of 1 to 500 printable characters")
         live = self._live.get(session_id)
         if live is None:
-            summary = await self._reader.read(lambda: summarize(recording_of(self._directory, session_id)))
-            self._access.require(caller, ControlAction.ADMINISTER, summary.target)
-            raise NotLive(f"session {session_id} does not live in this gateway process: it has ended, or is another's")
+            return await self._end_elsewhere(caller, session_id, reason)
         permission = self._access.require(caller, ControlAction.ADMINISTER, live.target.name)
         by = caller.principal.id
         before = {"state": "live", "principal": live.principal.id, "target": live.target.name, "source": live.source}
@@ -109,6 +129,36 @@ class SessionControl:
                 raise NotLive(f"session {session_id} has just ended by itself")
             making.after = before | {"state": "ended" if closed else "ending"}
         return Ended(session_id, by, reason, closed)
+
+    async def _end_elsewhere(self, caller: Caller, session_id: str, reason: str) -> Ended:
+        found = await self._elsewhere.found(session_id, self._alive_since())
+        if found is None:
+            summary = await self._reader.read(lambda: summarize(recording_of(self._directory, session_id)))
+            self._access.require(caller, ControlAction.ADMINISTER, summary.target)
+            raise NotLive(f"session {session_id} lives in no process of this gateway: it has ended, or just begun")
+        permission = self._access.require(caller, ControlAction.ADMINISTER, found.target)
+        by = caller.principal.id
+        before = {"state": "live", "principal": found.principal, "target": found.target, "source": found.source}
+        async with self._changes.making(
+            permission, f"sessions/{session_id}", before, before | {"state": "ended"}, reason
+        ) as making:
+            await self._elsewhere.ask_end(EndRequest(session_id, by, reason, self._clock()))
+            closed = await self._gone(session_id)
+            making.after = before | {"state": "ended" if closed else "ending"}
+        return Ended(session_id, by, reason, closed)
+
+    async def _gone(self, session_id: str) -> bool:
+        """Wait, for as long as somebody may, until its process says that it is over."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                while await self._elsewhere.found(session_id, self._alive_since()) is not None:  # noqa: ASYNC110 - it ends in another process
+                    await asyncio.sleep(_ASK_AGAIN)
+        except TimeoutError:
+            return False
+        return True
+
+    def _alive_since(self) -> float:
+        return self._clock() - STALE_SECONDS
 
     # ------------------------------------------------------------ in the reader's threads
 

@@ -36,7 +36,7 @@ class LiveSessions:
 
     def __iter__(self) -> Iterator[LiveSession]:
         """In no particular order."""
-        return (live for live, _ in self._found())
+        return (live for live, _ in self.found())
 
     def get(self, session_id: str) -> LiveSession | None:
         """One of them."""
@@ -47,10 +47,9 @@ class LiveSessions:
 
         Returns whether its record is closed and its credential was asked back; None when no such session lives here.
         """
-        for live, driver in self._found():
+        for live, driver in self.found():
             if live.session_id == session_id:
-                why = f"this session was ended by {who}: {reason}"
-                driver.stop(Refusal(RefusalKind.EXPIRED, why, "ask them before you connect again"))
+                driver.stop(ended_by(who, reason))
                 try:
                     async with asyncio.timeout(END_SECONDS):
                         await driver.finished.wait()
@@ -59,9 +58,16 @@ class LiveSessions:
                 return True
         return None
 
-    def _found(self) -> Iterable[tuple[LiveSession, SessionDriver]]:
+    def found(self) -> Iterable[tuple[LiveSession, SessionDriver]]:
+        """Each with what drives it."""
         for listener in self._listeners:
             for driver in listener.sessions:
                 session = driver.session
                 if session is not None:
                     yield LiveSession(session.session_id, session.principal, session.target, driver.source), driver
+
+
+def ended_by(who: str, reason: str) -> Refusal:
+    """What the client of a session reads that somebody ended."""
+    why = f"this session was ended by {who}: {reason}"
+    return Refusal(RefusalKind.EXPIRED, why, "ask them before you connect again")

@@ -23,6 +23,7 @@ from ostiary.store.approvals import SqlApprovals
 from ostiary.store.errors import StoreError
 from ostiary.store.migrate import migrate
 from ostiary.store.people import SqlPeople
+from ostiary.store.presence import SqlPresences
 from ostiary.store.resources import SqlResources
 
 #: Seconds to wait for another writer, for a connection, or for an answer.
@@ -41,6 +42,7 @@ class Store:
         self.accounts = SqlAccounts(self)
         self.resources = SqlResources(self)
         self.people = SqlPeople(self)
+        self.presences = SqlPresences(self)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Self:

@@ -150,3 +150,31 @@ local_admins = Table(
     Column("link", Text, nullable=False),
     Column("link_until", Double, nullable=False),
 )
+
+session_owners = Table(
+    "session_owners",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+)
+
+live_sessions = Table(
+    "live_sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Index(None, "owner"),
+)
+
+session_ends = Table(
+    "session_ends",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("asked_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+)

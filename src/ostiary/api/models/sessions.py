@@ -15,7 +15,7 @@ class SessionOut(BaseModel):
 
     session_id: str = Field(examples=["5f2c0a1b9d3e4f60"])
     state: Literal["running", "sealed", "unsealed", "unreadable"]
-    live: bool = Field(description="It lives in the process that answers, and can be ended there.")
+    live: bool = Field(description="It lives in some process of the gateway, and can be ended.")
     started: datetime | None
     ended: datetime | None
     principal: str = Field(examples=["github:repo:acme/shop:ref:refs/heads/main"])

@@ -47,7 +47,7 @@ async def list_sessions(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     refused: Annotated[bool, Query(description="Only those with a refused command.")] = False,
-    live: Annotated[bool, Query(description="Only those that live in the process that answers.")] = False,
+    live: Annotated[bool, Query(description="Only those that live now, in any process of the gateway.")] = False,
     cursor: Cursor = "",
     limit: Limit = 50,
 ) -> PageOut[SessionOut]:
