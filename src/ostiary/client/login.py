@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ostiary.client.loopback import listening
 from ostiary.client.oauth import CLIENT_ID, Granted, OAuthFailed, Server, origin
-from ostiary.client.requests import RequestFailed, ask
+from ostiary.client.requests import SECONDS, RequestFailed, ask
 from ostiary.core import Secret, printable
 
 #: Seconds for a person to log in, and the most that a device code is waited for.
@@ -133,7 +133,7 @@ async def who(api: str, access: Secret, ca: str | None) -> Mapping[str, Any]:
     """What the gateway says of the token's bearer: `GET /api/v1/me`. Raises OAuthFailed, ValueError."""
     headers = {"Authorization": f"Bearer {access.reveal_text()}"}
     try:
-        answer = await ask("GET", f"{api}/api/v1/me", headers, ca=ca)
+        answer = await ask("GET", f"{api}/api/v1/me", headers, ca=ca, seconds=SECONDS)
         said = json.loads(answer.body)
     except RequestFailed as error:
         raise OAuthFailed(f"{api}: {error}", "try again") from None

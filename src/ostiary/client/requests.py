@@ -47,7 +47,7 @@ async def get(
     Raises:
         RequestFailed: there is no such answer. Its text holds nothing of the URL, the headers or the body.
     """
-    answer = await ask("GET", url, headers, parameters)
+    answer = await ask("GET", url, headers, parameters, seconds=SECONDS)
     if answer.status != HTTPStatus.OK:
         raise RequestFailed(f"it answered with status {answer.status}")
     for name, value in (expect or {}).items():
@@ -64,7 +64,7 @@ async def ask(
     *,
     form: Mapping[str, str] | None = None,
     ca: str | None = None,
-    seconds: float = SECONDS,
+    seconds: float,
 ) -> Answer:
     """Whatever is answered, within so many seconds in all.
 
