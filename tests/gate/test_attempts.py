@@ -4,6 +4,7 @@ import pytest
 
 from ostiary.core import Principal, Proof, RefusalKind, Secret
 from ostiary.gate import attempts as module
+from ostiary.gate import limited
 from ostiary.gate.attempts import Attempts, network_of, refusal
 from ostiary.gate.limited import LimitedIdentity
 from ostiary.gate.ports import Refused
@@ -149,13 +150,14 @@ class Asked:
 
     def __init__(self) -> None:
         self.times = 0
+        self.good = {b"good"}
         self.broken: Refused | None = None
 
     async def identify(self, proof: Proof) -> Principal:
         self.times += 1
         if self.broken is not None:
             raise self.broken
-        if proof.token.reveal() != b"good":
+        if proof.token.reveal() not in self.good:
             raise refused("it is bad")
         return PRINCIPAL
 
@@ -181,6 +183,23 @@ async def test_nothing_is_verified_where_too_much_failed() -> None:
     assert await kind_of(identity, "good", f"{HERE}:2") is RefusalKind.CAPACITY
     assert asked.times == burst
     assert await kind_of(identity, "good", f"{THERE}:2") is None
+
+
+async def test_a_token_that_was_good_is_always_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who works goes on beside who fails; once it is good no more it is a failure like any other."""
+    monkeypatch.setattr(limited, "_MAX_GOOD", 1)
+    scene, asked = Scene(), Asked()
+    identity = LimitedIdentity(asked, scene.attempts)
+    assert await kind_of(identity, "good", f"{HERE}:1") is None
+    while await kind_of(identity, "bad", f"{HERE}:1") is RefusalKind.IDENTITY:
+        assert asked.times < 1000
+    assert await kind_of(identity, "good", f"{HERE}:1") is None
+    asked.good = {b"other"}
+    assert await kind_of(identity, "good", f"{HERE}:1") is RefusalKind.IDENTITY
+    assert await kind_of(identity, "good", f"{HERE}:1") is RefusalKind.CAPACITY
+    asked.good = {b"good", b"other"}
+    assert [await kind_of(identity, each, f"{THERE}:1") for each in ("good", "other")] == [None, None]
+    assert await kind_of(identity, "good", f"{HERE}:1") is RefusalKind.CAPACITY
 
 
 def test_what_a_client_is_told() -> None:

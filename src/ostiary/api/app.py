@@ -32,7 +32,7 @@ _ROUTERS = (
     simulation.router,
     leases.router,
 )
-_ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 500, 503)
+_ANY = problems.responses(400, 401, 403, 406, 413, 415, 422, 429, 500, 503)
 _DESCRIPTION = "Every request but /healthz, /readyz and this document carries a token of a configured issuer."
 
 

@@ -104,12 +104,13 @@ def _refused(_: Request, error: Exception) -> Response:
     refusal = error.refusal
     if refusal.kind is RefusalKind.CAPACITY:
         # The next one is for the door.
-        return problem(429, "too-many", refusal.message, refusal.hint, headers={"Connection": "close"})
+        return problem(429, "too-many", refusal.message, refusal.hint, headers=_LIMITED)
     if refusal.kind is not RefusalKind.IDENTITY:
         return problem(503, "unavailable", refusal.message, refusal.hint)
     return problem(401, "token", refusal.message, refusal.hint, headers={"WWW-Authenticate": _CHALLENGE})
 
 
+_LIMITED = {"Connection": "close", "Retry-After": "2"}
 _CHALLENGE = 'Bearer realm="ostiary", error="invalid_token"'
 
 
