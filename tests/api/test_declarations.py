@@ -279,6 +279,16 @@ async def test_applying_is_whole_and_idempotent(api: Api) -> None:
     assert set(await stored(api)) == {"reports", PHONE[1], "pii.phone"}
 
 
+async def test_applying_tells_nothing_to_who_may_not(api: Api) -> None:
+    """Neither where a file declares something, nor whether a guess of it is right, nor at which revision all is."""
+    right = ("masking", "pii.email", {"transform": "partial"})
+    wrong = ("masking", "pii.email", {"transform": "redact"})
+    for body in (applied(right), applied(wrong), applied(wrong, revision=7), applied(wrong, dry_run=True)):
+        said = problem(await api.post("/apply", body, "t-audit"), 403, "denied")
+        assert "ostiary.yaml" not in said
+        assert "revision" not in said
+
+
 async def test_pruning_deletes_what_is_stored_and_nothing_of_the_files(api: Api) -> None:
     """Only when asked; the names of documents may be there or not."""
     await api.post("/apply", applied(REPORTS, PHONE, MASKED), "t-admin")

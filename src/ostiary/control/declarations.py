@@ -271,6 +271,9 @@ class Declarations:
 
         `revision`: what is stored must be at it. Raises as `put`.
         """
+        # Before anything is compared: nobody learns what is there who may not change it.
+        for scope in {_scope(key) for key, _ in wanted} | ({""} if prune else set()):
+            self._access.require(caller, _ADMINISTER, scope)
         documents = dict(wanted)
         if len(documents) != len(wanted):
             twice = next(key for index, (key, _) in enumerate(wanted) if key in dict(wanted[:index]))
