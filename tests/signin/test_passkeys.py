@@ -147,7 +147,7 @@ async def test_another_key(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "credential", ["", "null", "[]", "{}", '{"id": "x", "response": {}}', '{"id": 1}', "\x00", "{" * 5000]
+    "credential", ["", "null", "[]", "{}", '{"id": "x", "response": {}}', '{"id": 1}', "\x00", "{" * 5000, "[" * 20000]
 )
 async def test_nonsense(gateway: Gateway, credential: str) -> None:
     """Is refused like any other failure."""

@@ -9,6 +9,7 @@ from ostiary.accounts.issued import Tokens
 from ostiary.accounts.routing import is_assertion
 from ostiary.core import Principal, Proof, Secret
 from ostiary.core.limit import Limiter
+from ostiary.gate.attempts import network_of
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import (
@@ -113,7 +114,7 @@ class Grants:
             raise UnauthorizedClientError("this grant is for people, not for service accounts")
         # Before anything is used up: a refresh token serves once.
         targets = self._wanted(form, ())
-        host = form.source.rpartition(":")[0]
+        host = network_of(form.source)
         self._slow(self._failures, host)
         try:
             login, refresh = await people.granted(grant, form)
@@ -124,7 +125,7 @@ class Grants:
 
     async def _subject(self, token: str, source: str) -> Principal:
         """Whom a token of a configured issuer is about."""
-        host = source.rpartition(":")[0]
+        host = network_of(source)
         self._slow(self._failures, host)
         try:
             return await self._others.identify(Proof(Secret(token), "", source, encrypted=True, loopback=False))

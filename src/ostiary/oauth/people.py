@@ -13,6 +13,7 @@ from authlib.oauth2.rfc8628 import SlowDownError as PollSlowerError
 
 from ostiary.core import Secret
 from ostiary.core.limit import Limiter
+from ostiary.gate.attempts import network_of
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI
 from ostiary.oauth.errors import AccessDeniedError, InvalidClientError, InvalidGrantError, SlowDownError, told
@@ -61,7 +62,7 @@ class PeopleGrants:
     async def begin_device(self, form: Form) -> dict[str, Any]:
         """The body of a device authorization response (RFC 8628 §3.2). Raises OAuth2Error."""
         check_client(form)
-        host = form.source.rpartition(":")[0]
+        host = network_of(form.source)
         if (wait := self._begun.wait(host)) > 0.0:
             raise SlowDownError(f"too many devices from this address; try again in {wait:.0f} seconds")
         self._begun.take(host)

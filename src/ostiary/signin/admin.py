@@ -9,6 +9,7 @@ from typing import Final
 from ostiary.accounts import LOCAL_ISSUER
 from ostiary.core import Principal, PrincipalKind, Refusal, RefusalKind, Secret
 from ostiary.core.limit import Limiter
+from ostiary.gate.attempts import network_of
 from ostiary.gate.ports import Refused
 from ostiary.signin.passwords import Passwords
 from ostiary.signin.people import ADMIN, LocalAdmin, Passkey, digest, new_secret
@@ -100,4 +101,4 @@ async def new_link(repository: PeopleRepository, now: float) -> Secret:
 
 
 def _host(source: str) -> str:
-    return source.rpartition(":")[0]
+    return network_of(source)

@@ -112,7 +112,7 @@ class Passkeys:
                 expected_origin=self._origin,
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, KeyError, TypeError):
+        except (WebAuthnException, ValueError, KeyError, TypeError, RecursionError):
             raise refused("the passkey could not be registered", "load the page again") from None
         passkey = Passkey(
             bytes_to_base64url(made.credential_id), bytes_to_base64url(made.credential_public_key), made.sign_count
@@ -136,7 +136,7 @@ class Passkeys:
                 credential_current_sign_count=used.sign_count,
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, KeyError, TypeError, StopIteration):
+        except (WebAuthnException, ValueError, KeyError, TypeError, RecursionError, StopIteration):
             raise self._admins.unproven(source) from None
         counted = tuple(replace(each, sign_count=done.new_sign_count) if each is used else each for each in known)
         if counted != known and not await self._repository.count_passkey(ADMIN, known, counted):

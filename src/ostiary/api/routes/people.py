@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from ostiary.api.browser import PAGES, Browsers, Visitor, here, source_of, to_login
 from ostiary.core import Principal, Refusal, RefusalKind, Secret
 from ostiary.core.limit import Limiter
+from ostiary.gate.attempts import network_of
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI, Answered, AuthorizationEndpoint, AuthorizationRequest, Unanswerable
 from ostiary.recording import SignInEvent
@@ -123,7 +124,7 @@ class LoginPage:
     def _failed(self, request: Request, way: str, refusal: Refusal) -> None:
         """Write it down: what a limit turned away is not, nor more than so many failures of one address."""
         source = source_of(request)
-        host = source.rpartition(":")[0]
+        host = network_of(source)
         if refusal.kind is not RefusalKind.IDENTITY or self._told.wait(host) > 0.0:
             return
         self._told.take(host)
@@ -320,7 +321,7 @@ class _Codes:
 
     async def waiting(self, login: Login, request: Request, form: dict[str, str]) -> DeviceRequest | None:
         """Whom a typed code is about; None, and one guess less, when it is about nobody. Raises Refused."""
-        names = (login.who.id, source_of(request).rpartition(":")[0])
+        names = (login.who.id, network_of(source_of(request)))
         wait = max(self._guesses.wait(name) for name in names)
         if wait > 0.0:
             raise refused("too many wrong codes", f"try again in {wait:.0f} s")
