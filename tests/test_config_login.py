@@ -7,9 +7,11 @@ import pytest
 
 from ostiary import config
 from ostiary.app.check import problems_of
+from ostiary.app.current import CurrentIdentity
 from ostiary.core import PrincipalKind
 from ostiary.credentials import EnvSource
-from ostiary.identity import OidcIssuer, SamlIssuer
+from ostiary.identity import Identities, OidcIssuer, SamlIssuer
+from ostiary.identity.fetch import HttpFetch
 from ostiary.resources import ResourceKind, StoredResource
 from ostiary.signin.logins import OidcLogin, SamlLogin
 from tests.identity.saml_kit import ENTITY, KEYS, metadata
@@ -39,6 +41,28 @@ targets:
   - {name: orders, protocol: postgres, address: "db:5432", credential: {type: static, username: app}}
 policies: policies/
 """.replace("TENANT", TENANT).replace("ENTITY", ENTITY)
+
+
+def test_standing(tmp_path: Path) -> None:
+    """The same whenever it is read; another one for whatever is changed of an issuer or its login, and of no other."""
+
+    def standing(text: str) -> dict[str, str]:
+        settings = load(tmp_path, text)
+        identities = Identities(settings.trusted, HttpFetch(), lambda: 0.0, beside=settings.people)
+        current = CurrentIdentity(identities, settings.issuers, settings.people)
+        return {name: current.standing(name) for name in ("corp", "g", "az", "saml", "ostiary", "service-accounts")}
+
+    before = standing(GOOD)
+    assert (before == standing(GOOD), before["service-accounts"]) == (True, "")
+    assert len(set(before.values())) == len(before)
+    for old, new in (
+        ("client_id: gw,", "client_id: other,"),
+        ("bind: {team: shop}", "bind: {team: sales}"),
+        ("issuer: https://id.example.com", "issuer: https://id.example.org"),
+        ("name: corp", "name: another"),
+    ):
+        after = standing(GOOD.replace(old, new))
+        assert {name for name in before if before[name] != after[name]} == {"corp"}
 
 
 def test_logins(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class World:
         self.tokens = None
         if self.home is not None and own is not None:
             self.keys = SigningKeys(self.home / "issuer.keys", self.clock)
-            self.tokens = Tokens(own, self.keys, self.repository, 600.0, self.clock)
+            self.tokens = Tokens(own, self.keys, self.repository, 600.0, self.clock, "by {}".format)
         self.identity = AccountIdentity(self.clients, self.tokens, self.others, self.clock)
         changes = Changes(self.audit.append)
         self.control = ServiceAccounts(opened, ("orders", "stock"), lambda: nullcontext(changes), self.clock)

@@ -140,6 +140,8 @@ class Gateway:
     audit: list[SignIn]
     ways: list[Ways]
     opened: list[AsyncClient]
+    #: Of issuers.
+    standing: dict[str, str]
     broken: list[OSError] = field(default_factory=list)
 
     def browser(self, address: str = "192.0.2.7") -> Browser:
@@ -212,6 +214,7 @@ def answer(response: Response) -> dict[str, str]:
 async def signing_in(home: Path) -> AsyncIterator[Gateway]:
     """A gateway in a directory."""
     async with AsyncExitStack() as stack:
+        standing = {"ostiary": "local", "staff": "as of today", "corp": "as of today"}
         clock, audit, broken = Clock(), list[SignIn](), list[OSError]()
         store = await Store.open(f"sqlite://{home}/state.db")
         stack.push_async_callback(store.close)
@@ -224,9 +227,16 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
             audit.append(line)
 
         own = OidcIssuer("service-accounts", URL, (URL,))
-        tokens = Tokens(own, SigningKeys(home / "issuer.keys", clock), store.accounts, 600.0, clock)
+        tokens = Tokens(
+            own,
+            SigningKeys(home / "issuer.keys", clock),
+            store.accounts,
+            600.0,
+            clock,
+            lambda name: standing.get(name, ""),
+        )
         clients, others = Clients(store.accounts, own, clock), Others()
-        logins = Logins(store.people, store.accounts, write, LIFETIME, clock)
+        logins = Logins(store.people, store.accounts, write, LIFETIME, clock, lambda name: standing.get(name, ""))
         grants = PeopleGrants(store.people, logins, URL, clock)
         endpoints = OAuth(clients, tokens, others, ("orders", "stock"), clock, grants)
         ways = [Ways()]
@@ -260,6 +270,7 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
             audit,
             ways,
             [],
+            standing,
             broken,
         )
         yield gateway

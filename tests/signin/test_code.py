@@ -6,6 +6,7 @@ from ostiary.gate.ports import Refused
 from ostiary.oauth import PATHS
 from ostiary.oauth.authorize import CLI
 from ostiary.recording import SignInEvent
+from ostiary.signin.people import Who
 from tests.accounts.fakes import opened
 from tests.signin.people_kit import LIFETIME, REDIRECT, URL, Cli, Gateway, answer
 
@@ -260,3 +261,22 @@ async def test_no_audit_no_login(gateway: Gateway) -> None:
         assert (
             await connection.exec_driver_sql(f"SELECT count(*) FROM logins WHERE client = '{CLI}'")
         ).scalar_one() == 0
+
+
+@pytest.mark.parametrize("now", ["", "as of tomorrow"])
+async def test_whose_provider_is_gone(gateway: Gateway, now: str) -> None:
+    """Removed, or configured otherwise: tokens, browsers, codes and refresh tokens from before are good no more."""
+    who = Who("staff", "ann", (), {}, "staff")
+    _, cookie = await gateway.logins.begin(who, "192.0.2.7:1")
+    browser, cli = gateway.browser(), Cli()
+    browser.client.cookies.set("__Host-ostiary", cookie.reveal_text(), domain="gw.example")
+    given = (await gateway.token(cli.form(await gateway.code(browser, cli)))).json()
+    again = (await gateway.refresh(given["refresh_token"])).json()
+    assert (await gateway.who(again["access_token"])).id == "staff:ann"
+    code = await gateway.code(browser, cli)
+    gateway.standing["staff"] = now
+    with pytest.raises(Refused, match="removed or changed"):
+        await gateway.who(again["access_token"])
+    assert (await gateway.token(cli.form(code))).json()["error"] == "invalid_grant"
+    assert (await gateway.refresh(again["refresh_token"])).json()["error"] == "invalid_grant"
+    assert "/login" in (await browser.get("/oauth/authorize", **cli.query())).headers["location"]

@@ -4,11 +4,14 @@ import pytest
 from httpx2 import Response
 
 from ostiary.api.routes import people
+from ostiary.oauth import PEOPLE_PATHS
+from ostiary.oauth.authorize import CLI
+from ostiary.oauth.people import DEVICE_CODE
 from ostiary.recording import SignInEvent
 from ostiary.signin.admin import ACCOUNT_FAILURES, FAILURES, LINK_SECONDS
 from ostiary.signin.passwords import MAX_WAITING
 from ostiary.signin.people import IDLE_SECONDS
-from tests.signin.people_kit import LIFETIME, PASSWORD, Browser, Gateway
+from tests.signin.people_kit import LIFETIME, PASSWORD, Browser, Cli, Gateway
 
 COOKIE = "__Host-ostiary"
 WRONG = "sign-in refused: that is not an account and its password or passkey"
@@ -111,6 +114,23 @@ async def test_a_new_link_replaces_everything(gateway: Gateway) -> None:
     assert (await sign_in(browser, "another long password")).status_code == 303
 
 
+async def test_a_new_link_replaces_what_is_on_its_way(gateway: Gateway) -> None:
+    """A code and a confirmed device of the one who is locked out come to nothing; those of others go on."""
+    thief, cli = await gateway.set_up(), Cli()
+    path = PEOPLE_PATHS["device_authorization_endpoint"]
+    waiting = (await gateway.browser().post(path, client_id=CLI)).json()
+    another = (await gateway.browser().post(path, client_id=CLI)).json()
+    await thief.get("/device")
+    await thief.send("/device", user_code=waiting["user_code"])
+    assert (await thief.send("/device/decide", decision="allow")).status_code == 200
+    code = await gateway.code(thief, cli)
+    await gateway.set_up()
+    assert (await gateway.token(cli.form(code))).json()["error"] == "invalid_grant"
+    for device, error in ((waiting, "invalid_grant"), (another, "authorization_pending")):
+        form = {"grant_type": DEVICE_CODE, "client_id": CLI, "device_code": device["device_code"]}
+        assert (await gateway.token(form)).json()["error"] == error
+
+
 # ---------------------------------------------------------------- passwords
 
 
@@ -163,6 +183,15 @@ async def test_brute_force(gateway: Gateway) -> None:
     assert (await sign_in(gateway.browser())).status_code == 303
     gateway.clock.now += 11
     assert (await sign_in(attacker)).status_code == 303
+
+
+async def test_brute_force_from_a_network(gateway: Gateway) -> None:
+    """Whoever has one IPv6 address has 2^64 of them: they count as one."""
+    await gateway.set_up()
+    for number in range(FAILURES):
+        assert WRONG in (await sign_in(gateway.browser(f"2001:db8::{number:x}"), "a guess of many")).text
+    assert "too many attempts failed" in (await sign_in(gateway.browser("2001:db8::ffff:1"))).text
+    assert (await sign_in(gateway.browser("2001:db8:0:1::1"))).status_code == 303
 
 
 async def test_brute_force_from_everywhere(gateway: Gateway) -> None:

@@ -25,6 +25,8 @@ from ostiary.identity.rules import check_audience, check_bearer, check_times
 
 #: Claim of a principal's records that names the token of ours it came with.
 TOKEN_CLAIM: Final = "token"  # noqa: S105 - names a claim
+#: Claim of a token with the standing, at that time, of the issuer that vouched for its caller.
+_STANDING: Final = "standing"
 
 
 def spendable(principal: Principal) -> list[str]:
@@ -57,6 +59,7 @@ class Tokens:
         repository: revocations, and accounts that tokens stand for.
         lifetime: seconds.
         clock: Unix seconds.
+        standing: name of an issuer → what it is believed for, as a digest; empty: it is not believed.
     """
 
     def __init__(
@@ -66,12 +69,14 @@ class Tokens:
         repository: AccountRepository,
         lifetime: float,
         clock: Callable[[], float],
+        standing: Callable[[str], str],
     ) -> None:
         self.own = own
         self.keys = keys
         self._repository = repository
         self._lifetime = lifetime
         self._clock = clock
+        self._standing = standing
 
     def issue(self, principal: Principal, client_id: str, targets: Sequence[str]) -> tuple[Secret, float]:
         """A token for a principal, and the seconds it lives: no longer than the proof it is made from."""
@@ -93,6 +98,8 @@ class Tokens:
             claims["targets"] = list(targets)
         if key_of(principal):
             claims["key"] = key_of(principal)
+        if principal.issuer != ISSUER_NAME:
+            claims[_STANDING] = self._standing(principal.issuer)
         if LOGIN_CLAIM in principal.claims:
             claims[LOGIN_CLAIM] = principal.claims[LOGIN_CLAIM]
         signer = self.keys.signer()
@@ -115,10 +122,13 @@ class Tokens:
         return _issued(claims, expires_at, self.own.session_grace)
 
     async def alive(self, issued: Issued) -> ServiceAccount | None:
-        """Raises Refused when it was revoked, or its account or key is closed. Returns the account it stands for."""
+        """The account it stands for. Raises Refused when it was revoked, or its account, key or issuer is closed."""
         if await self._repository.spent(spendable(issued.principal)):
             raise refused("it was revoked", NEW_TOKEN)
         if issued.principal.issuer != ISSUER_NAME:
+            standing = self._standing(issued.principal.issuer)
+            if not standing or standing != issued.claims.get(_STANDING):
+                raise refused("who vouched for its caller was removed or changed since", NEW_TOKEN)
             return None
         now = self._clock()
         account = await self._repository.get(issued.principal.subject)

@@ -72,7 +72,7 @@ class Adoption:
             self.targets.version += 1
         self.targets.replace(targets)
         self.leases.adopt(issuers)
-        self.identity.adopt(identity, settings.issuers)
+        self.identity.adopt(identity, settings.issuers, settings.people)
         self.groups.replace(settings.approvals)
         remasked = self.masking.adopt(masking)
         self.settings = settings

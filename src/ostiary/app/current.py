@@ -1,8 +1,11 @@
 """What is in force now, behind one name each: whoever was handed it sees what replaces it, all of it at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TypeVar
 
+from ostiary.accounts import LOCAL_ISSUER
 from ostiary.app.observing import issuer_named
 from ostiary.core import Principal, Proof, Target
 from ostiary.identity import AnyIssuer, Identities
@@ -47,13 +50,18 @@ class Targets(Current[Target]):
 class CurrentIdentity:
     """Identities of the issuers in force. Implements `gate.ports.Identity`."""
 
-    def __init__(self, now: Identities, issuers: Iterable[AnyIssuer]) -> None:
-        self.adopt(now, issuers)
+    def __init__(self, now: Identities, issuers: Sequence[AnyIssuer], people: Sequence[AnyIssuer]) -> None:
+        self.adopt(now, issuers, people)
 
-    def adopt(self, now: Identities, issuers: Iterable[AnyIssuer]) -> None:
-        """From here on it is these."""
+    def adopt(self, now: Identities, issuers: Sequence[AnyIssuer], people: Sequence[AnyIssuer]) -> None:
+        """From here on it is these. `people`: issuers as people sign in at them."""
         self.now = now
         self._named = issuer_named(issuers)
+        self._standing = {LOCAL_ISSUER: LOCAL_ISSUER} | _standing((*issuers, *people))
+
+    def standing(self, name: str) -> str:
+        """See `accounts.issued.Tokens`. The same in every process, and after a restart."""
+        return self._standing.get(name, "")
 
     def named(self, proof: Proof) -> str:
         """See `observing.issuer_named`."""
@@ -66,3 +74,20 @@ class CurrentIdentity:
     async def identify(self, proof: Proof) -> Principal:
         """See `gate.ports.Identity`."""
         return await self.now.identify(proof)
+
+
+def _standing(issuers: Iterable[AnyIssuer]) -> dict[str, str]:
+    """Name → digest of all that is configured of it."""
+    found: dict[str, str] = {}
+    for issuer in issuers:
+        told = [f"{each.name}={_plain(getattr(issuer, each.name))}" for each in fields(issuer)]
+        text = "\n".join([found.get(issuer.name, ""), type(issuer).__name__, *told])
+        found[issuer.name] = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return found
+
+
+def _plain(value: object) -> str:
+    """A text that has neither addresses in memory nor an order of chance in it."""
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    return repr(sorted(value, key=repr) if isinstance(value, frozenset) else value)

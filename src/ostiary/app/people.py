@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ostiary.app.current import CurrentIdentity
 from ostiary.app.ways import ways_of
 from ostiary.config import Settings
 from ostiary.core import Secret
@@ -43,12 +44,12 @@ class PeopleRooms:
 
 
 def people_of(
-    stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog, names: GroupNames
+    stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog, others: CurrentIdentity
 ) -> PeopleRooms:
-    """Closed by the stack. `names`: of the groups of all issuers. Raises OSError, ValueError."""
+    """Closed by the stack. `others`: knows the issuers. Raises OSError, ValueError."""
     passwords = Passwords()
     stack.callback(passwords.close)
-    logins = Logins(store.people, store.accounts, audit.write, settings.login_lifetime, time.time)
+    logins = Logins(store.people, store.accounts, audit.write, settings.login_lifetime, time.time, others.standing)
     admins = Admins(store.people, passwords, time.time)
     return PeopleRooms(
         logins,
@@ -56,7 +57,7 @@ def people_of(
         Passkeys(admins, store.people, store.accounts.spend, settings.url, time.time),
         AuthorizationEndpoint(settings.url, store.people, time.time),
         PeopleGrants(store.people, logins, settings.url, time.time),
-        ways_of(settings, names, store.accounts.spend, time.time),
+        ways_of(settings, others.now.names, store.accounts.spend, time.time),
         store.accounts.spend,
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -105,17 +106,18 @@ async def start(settings: Settings) -> Running:
         others = CurrentIdentity(
             Identities(settings.trusted, http, time.time, allow_plaintext_loopback=plaintext, beside=settings.people),
             settings.issuers,
+            settings.people,
         )
         own = _own_issuer(settings.url)
         clients = Clients(store.accounts, own, time.time)
-        tokens = _tokens(settings, own, store) if own is not None else None
+        tokens = _tokens(settings, own, store, others.standing) if own is not None else None
         accounts = AccountIdentity(clients, tokens, others, time.time, allow_plaintext_loopback=plaintext)
         audit = AuditLog(recording)
         stack.callback(audit.close)
         measured = MeasuredIdentity(accounts, meter, others.named)
         identity = TellsRefused(measured, audit.write, others.named, time.time)
         signs_in = tokens is not None and settings.api is not None
-        people = people_of(stack, settings, store, audit, others.now.names) if signs_in else None
+        people = people_of(stack, settings, store, audit, others) if signs_in else None
         grants = people.grants if people is not None else None
         oauth = OAuth(clients, tokens, others, targets, time.time, grants) if tokens is not None else None
         standing = AccountStanding(Liveness(store.accounts, time.time, patience=0.0))
@@ -200,8 +202,8 @@ def _own_issuer(url: str) -> OidcIssuer | None:
         return None
 
 
-def _tokens(settings: Settings, own: OidcIssuer, store: Store) -> Tokens:
+def _tokens(settings: Settings, own: OidcIssuer, store: Store, standing: Callable[[str], str]) -> Tokens:
     """The gateway's own. Raises SigningKeysError."""
     keys = SigningKeys(settings.recording_key.with_name("issuer.keys"), time.time)
     keys.all()
-    return Tokens(own, keys, store.accounts, settings.token_lifetime, time.time)
+    return Tokens(own, keys, store.accounts, settings.token_lifetime, time.time, standing)

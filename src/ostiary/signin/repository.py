@@ -29,7 +29,7 @@ class PeopleRepository(Protocol):
         ...
 
     async def end_all(self, issuer: str, subject: str) -> list[Login]:
-        """Forget all of one person; returns what they were."""
+        """Forget all of one person, and what could become one: codes, confirmed devices. Returns the logins."""
         ...
 
     async def add_code(self, code: Code, most: int, now: float) -> bool:

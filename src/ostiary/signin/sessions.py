@@ -3,6 +3,7 @@
 import hmac
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ostiary.accounts import AccountRepository
@@ -19,6 +20,8 @@ MAX_LOGINS: Final = 64
 _BEYOND: Final = 3600.0
 #: Seconds between two notes of a browser's use.
 _NOTED: Final = 60.0
+#: Claim of a person with the standing of their issuer when they signed in.
+_STANDING: Final = "standing"
 
 
 class Logins:
@@ -30,6 +33,7 @@ class Logins:
         audit: writes a line; what it raises keeps the login from being made.
         lifetime: seconds that a login lasts at most.
         clock: Unix seconds.
+        standing: as of `Tokens`: a login made at an issuer that was removed or changed since is good no more.
     """
 
     def __init__(
@@ -39,12 +43,14 @@ class Logins:
         audit: Callable[[SignIn], None],
         lifetime: float,
         clock: Callable[[], float],
+        standing: Callable[[str], str],
     ) -> None:
         self._repository = repository
         self._accounts = accounts
         self._audit = audit
         self._lifetime = lifetime
         self._clock = clock
+        self._standing = standing
 
     def tell(
         self, event: SignInEvent, who: str, way: str, source: str, *, client: str = "", login: str = "", why: str = ""
@@ -55,6 +61,7 @@ class Logins:
     async def begin(self, who: Who, source: str) -> tuple[Login, Secret]:
         """A browser's login, and the value of its cookie. Raises Refused, OSError."""
         cookie = new_secret()
+        who = replace(who, claims={**who.claims, _STANDING: self._standing(who.issuer)})
         return await self._made(secrets.token_hex(16), cookie, "", BROWSER, who, source), Secret(cookie)
 
     async def grant(self, login_id: str, who: Who, client: str, source: str) -> tuple[Login, Secret]:
@@ -125,6 +132,8 @@ class Logins:
         await self._accounts.spend(f"login:{login_id}", now + self._lifetime + _BEYOND, now)
 
     async def _made(self, login_id: str, handle: str, secret: str, client: str, who: Who, source: str) -> Login:
+        if not self._stands(who):
+            raise refused("your identity provider was removed or changed since you signed in", "sign in again")
         now = self._clock()
         login = Login(login_id, digest(handle), secret, client, who, source, now, now, now + self._lifetime)
         event = SignInEvent.SIGNED_IN if client == BROWSER else SignInEvent.GRANTED
@@ -141,7 +150,11 @@ class Logins:
 
     async def _open(self, handle: str) -> Login | None:
         login = await self._repository.login(digest(handle))
-        if login is None or not login.open(self._clock()):
+        if login is None or not login.open(self._clock()) or not self._stands(login.who):
             return None
         # Ended while it was being made.
         return None if await self._accounts.spent([f"login:{login.login_id}"]) else login
+
+    def _stands(self, who: Who) -> bool:
+        standing = self._standing(who.issuer)
+        return standing != "" and who.claims.get(_STANDING) == standing

@@ -1,5 +1,6 @@
 """People's logins in the state store."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
@@ -73,6 +74,11 @@ class SqlPeople:
         async with self._store.write() as connection:
             found = [_login(row) for row in (await connection.execute(select(logins).where(mine))).mappings()]
             await connection.execute(delete(logins).where(mine))
+            for table in (login_codes, device_requests):
+                rows = (await connection.execute(select(table.c.digest, table.c.who))).all()
+                theirs = [each.digest for each in rows if each.who and _is(each.who, issuer, subject)]
+                for digest in theirs:
+                    await connection.execute(delete(table).where(table.c.digest == digest))
         return found
 
     async def add_code(self, code: Code, most: int, now: float) -> bool:
@@ -181,6 +187,10 @@ def _flat(login: Login) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(login)
     who: dict[str, Any] = values.pop("who")
     return values | who
+
+
+def _is(who: Mapping[str, object], issuer: str, subject: str) -> bool:
+    return who["issuer"] == issuer and who["subject"] == subject
 
 
 def _plain(row: RowMapping) -> dict[str, Any]:
