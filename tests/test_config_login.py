@@ -10,8 +10,7 @@ from ostiary.app.check import problems_of
 from ostiary.app.current import CurrentIdentity
 from ostiary.core import PrincipalKind
 from ostiary.credentials import EnvSource
-from ostiary.identity import Identities, OidcIssuer, SamlIssuer
-from ostiary.identity.fetch import HttpFetch
+from ostiary.identity import HttpFetch, Identities, OidcIssuer, SamlIssuer
 from ostiary.resources import ResourceKind, StoredResource
 from ostiary.signin.logins import OidcLogin, SamlLogin
 from tests.identity.saml_kit import ENTITY, KEYS, metadata
@@ -48,7 +47,7 @@ def test_standing(tmp_path: Path) -> None:
 
     def standing(text: str) -> dict[str, str]:
         settings = load(tmp_path, text)
-        identities = Identities(settings.trusted, HttpFetch(), lambda: 0.0, beside=settings.people)
+        identities = Identities([], HttpFetch(), lambda: 0.0)
         current = CurrentIdentity(identities, settings.issuers, settings.people)
         return {name: current.standing(name) for name in ("corp", "g", "az", "saml", "ostiary", "service-accounts")}
 

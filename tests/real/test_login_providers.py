@@ -293,3 +293,21 @@ def test_a_program_acts_for_a_person(world: World, title: str, principal: str, g
     me = program.get(f"{world.url}/api/v1/me", headers=header).raise_for_status().json()
     assert (me["principal"], me["kind"]) == (principal, "human")
     assert group in me["groups"]
+
+
+def test_a_provider_that_is_changed(world: World) -> None:
+    """Whoever signed in there before is signed in no more, and signs in again; who signed in elsewhere stays."""
+
+    def signed_in(browser: Browser) -> bool:
+        return "ada" in browser.client.get(f"{world.url}/login").text
+
+    ada, other = world.browser(), world.browser()
+    ada.client.get(world.out(ada).headers["location"])
+    world.post(other, world.answer(other))
+    assert (signed_in(ada), signed_in(other)) == (True, True)
+    config = world.home / "ostiary.yaml"
+    config.write_text(config.read_text().replace('groups: "{groups}"', 'groups: "other/{groups}"'))
+    until(lambda: not signed_in(ada), "signed in no more")
+    assert signed_in(other)
+    ada.client.get(world.out(ada).headers["location"])
+    assert signed_in(ada)
