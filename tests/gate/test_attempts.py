@@ -102,6 +102,18 @@ def test_many_addresses_cost_what_a_few_do() -> None:
     assert scene.flood(fresh[10_000:], 5, 2000) <= 5 * module.ALL_NEWCOMERS[1] + 1
 
 
+def test_what_was_let_in_before_it_failed_is_paid_for() -> None:
+    """Failures are known a while after the door was passed: those that came in at once cost all the same."""
+    scene, (burst, rate) = Scene(), module.ALL_NEWCOMERS
+    under_way = [scene.attempts.begin(f"10.1.{n >> 8}.{n & 255}") for n in range(3 * int(burst))]
+    for attempt in under_way:
+        attempt.failed()
+    scene.now += (burst - 1) / rate
+    assert not scene.tried("10.9.9.9")
+    scene.now += 3 / rate
+    assert scene.tried("10.9.9.9")
+
+
 def test_a_flood_shuts_nobody_else_out() -> None:
     """Known networks and newcomers are served in the middle of it."""
     scene = Scene()

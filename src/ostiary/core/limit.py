@@ -8,12 +8,13 @@ _MOST_NAMES: Final = 10_000
 
 
 class Limiter:
-    """Args: clock: seconds. rate: a second. burst: at once."""
+    """Args: clock: seconds. rate: a second. burst: at once. debt: those counted beyond, which are waited for too."""
 
-    def __init__(self, clock: Callable[[], float], rate: float, burst: float) -> None:
+    def __init__(self, clock: Callable[[], float], rate: float, burst: float, debt: float = 0.0) -> None:
         self._clock = clock
         self._rate = rate
         self._burst = burst
+        self._debt = debt
         #: name → (left, as of), longest untouched first. One that was pushed out starts full again.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -27,7 +28,7 @@ class Limiter:
 
     def take(self, name: str) -> None:
         """Count one, even where none is left."""
-        self._buckets[name] = max(self._left(name) - 1.0, 0.0), self._clock()
+        self._buckets[name] = max(self._left(name) - 1.0, -self._debt), self._clock()
         self._buckets.move_to_end(name)
         if len(self._buckets) > _MOST_NAMES:
             self._buckets.popitem(last=False)

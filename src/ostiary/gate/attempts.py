@@ -29,8 +29,8 @@ KNOWN: Final = (60.0, 5.0)
 KNOWN_LEFT: Final = (40.0, 20.0)
 ALL_KNOWN_LEFT: Final = (100.0, 40.0)
 #: Failures of all strangers together: of networks that failed before, and of those that did not.
-ALL_STRANGERS: Final = (100.0, 10.0)
-ALL_NEWCOMERS: Final = (200.0, 20.0)
+ALL_STRANGERS: Final = (50.0, 4.0)
+ALL_NEWCOMERS: Final = (200.0, 10.0)
 #: Seconds for which a network is known by a proof.
 GOOD: Final = 3600.0
 #: Attempts under way, of one network.
@@ -61,7 +61,10 @@ class Attempts:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._stranger, self._known, self._left = (_limiter(clock, rates) for rates in (STRANGER, KNOWN, KNOWN_LEFT))
-        self._strangers, self._newcomers = _limiter(clock, ALL_STRANGERS), _limiter(clock, ALL_NEWCOMERS)
+        # What fails was let in a moment ago, and many more with it: those are counted, too.
+        self._strangers, self._newcomers = (
+            Limiter(clock, rate, burst, debt=burst) for burst, rate in (ALL_STRANGERS, ALL_NEWCOMERS)
+        )
         self._all_left = _limiter(clock, ALL_KNOWN_LEFT)
         #: Network → when it was proven last, longest ago first.
         self._proven: OrderedDict[str, float] = OrderedDict()

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -52,6 +53,8 @@ class Listener:
         self._make_engine = make_engine
         self._tls = tls
         self._turn_away = turn_away
+        # In a flood the same is said thousands of times a second.
+        self._told = lru_cache(64)(lambda seconds: turn_away(refusal(seconds)))
         self._interrupts = Interrupts()
         self._sessions: set[SessionDriver] = set()
         self._sockets: list[socket.socket] = []
@@ -123,7 +126,7 @@ class Listener:
             if wait > 0.0:
                 with connection, contextlib.suppress(OSError):
                     connection.setblocking(False)  # noqa: FBT003 - as above
-                    connection.send(self._turn_away(refusal(wait)))
+                    connection.send(self._told(max(1, round(wait))))
                 continue
             self._open(connection, network)
 
