@@ -16,6 +16,7 @@ from ostiary.core import Operation, PrincipalKind, RecordingLevel, Secret, TlsMo
 from ostiary.credentials import EnvSource, FileSource, PostgresRoleCredential, SecretUnavailable, StaticCredential
 from ostiary.identity import AwsIssuer, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.fetch import Access
+from ostiary.identity.groups import GroupNames
 from ostiary.identity.issuer import BoundValue
 from ostiary.masking import Detector, Transform
 from ostiary.policy import check
@@ -170,6 +171,17 @@ def test_the_starter_is_right(tmp_path: Path) -> None:
     who = operations.principal("github:job", ["repo/acme/shop"])
     looks_up = operations.explain_access(who, settings.targets[0], Operation.READ, "pg_catalog.pg_class")
     assert looks_up.ruling.rules == ("catalog",)
+
+
+@pytest.mark.parametrize("claims", [{}, {"environment": None}, {"environment": ""}])
+def test_the_starter_s_jobs_without_an_environment(tmp_path: Path, claims: dict[str, object]) -> None:
+    """They are in no group "environment/…", and in the others all the same."""
+    (issuer,) = config.load(starter.write(tmp_path / "new")[0]).issuers
+    names = GroupNames(issuer.templates)
+    job: dict[str, object] = {"repository": "acme/shop", **claims}
+    assert names.groups(issuer.templates, job) == {"repo/acme/shop"}
+    job["environment"] = "production"
+    assert names.groups(issuer.templates, job) == {"repo/acme/shop", "environment/production"}
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,14 @@ def test_examples_of_other_pages_fit_the_configuration(home: Path) -> None:
         config.load(path)
 
 
+def test_tests_that_are_named_are_there() -> None:
+    """A page that says which function tests something names one that exists."""
+    named = [found for page in PAGES for found in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of(page))]
+    assert len(named) > 20
+    for path, function in named:
+        assert re.search(rf"^(?:async )?def {function}\(", text_of(ROOT / path), re.MULTILINE), (path, function)
+
+
 def test_the_readme_leads_with_two_commands() -> None:
     """`make demo` and `make test` come first, and the page stays short."""
     page = text_of(ROOT / "README.md")
