@@ -272,6 +272,15 @@ async def test_a_device_waits_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert shown == [(f"{GATEWAY}/device", "WDJB-MJHT")]
 
 
+async def test_a_device_outlasts_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary error is waited out; where the code was used up by it, that is what is told."""
+    later = told(503, error="temporarily_unavailable", error_description="the state store failed")
+    outcome, pauses, _ = await device(monkeypatch, later, told(**_GRANT))
+    assert (outcome.access, pauses) == (Secret("access-1"), [1.0, 2.0])
+    outcome, _, _ = await device(monkeypatch, later, refused("invalid_grant"))
+    assert "the state store failed" in str(outcome)
+
+
 @pytest.mark.parametrize(
     ("answers", "said", "why", "pauses"),
     [

@@ -276,6 +276,33 @@ def test_a_gateway_that_is_away(endpoint: Endpoint, home: Path) -> None:
     assert logins(home).at(API) == login()
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(503, "temporarily_unavailable"), (429, "slow_down"), (400, "invalid_request"), (401, "invalid_client")],
+)
+def test_a_gateway_that_can_not_tell(status: int, error: str, endpoint: Endpoint, home: Path) -> None:
+    """Nothing but `invalid_grant` ends a login: it is kept, and renewed when the gateway can again."""
+    endpoint.answer = lambda: told(status, error=error)
+    logins(home).save(login())
+    assert logins(home, NOW + 599).use().access == Secret("access-1")
+    with pytest.raises(NoLogin, match="could not be renewed"):
+        logins(home, NOW + 600).use()
+    assert logins(home).at(API) == login()
+    endpoint.answer = None
+    assert logins(home, NOW + 600).use().refresh == Secret(endpoint.good)
+
+
+@pytest.mark.parametrize(("said", "until"), [(3600, NOW + 4200), ("soon", NOW + 9000), (None, NOW + 9000)])
+def test_when_the_login_ends(said: object, until: float, endpoint: Endpoint, home: Path) -> None:
+    """As the gateway said last; what is no number of seconds says nothing."""
+    endpoint.answer = lambda: told(
+        200, access_token="a", token_type="bearer", expires_in=600, refresh_token="r", refresh_token_expires_in=said
+    )
+    logins(home).save(replace(login(), until=NOW + 9000))
+    assert logins(home, NOW + 600).use().until == until
+    assert logins(home).at(API).until == until  # type: ignore[union-attr]  # it is there
+
+
 def test_a_process_that_never_lets_go(home: Path) -> None:
     """The wait is bounded, and the file is named."""
     logins(home).save(login(seconds=1.0))

@@ -139,6 +139,7 @@ def test_a_person_works_at_a_database(person: Person) -> None:
         *("ostiary:admin", "human", "access-token", "ostiary-cli"),
     )
     assert me["may"] == ["view", "audit"]
+    assert me["login_until"] > me["expires_at"].replace("T", " ")
     for _ in range(3):
         assert person.run("exec", "shop", "--", sys.executable, "-c", _JOB) == (0, "10\n", "")
         pass_half()

@@ -2,11 +2,13 @@
 
 import pytest
 
+from ostiary.core import Refusal, RefusalKind
 from ostiary.gate.ports import Refused
 from ostiary.oauth import PATHS
 from ostiary.oauth.authorize import CLI
 from ostiary.recording import SignInEvent
 from ostiary.signin.people import Who
+from ostiary.store import StoreError
 from tests.accounts.fakes import opened
 from tests.signin.people_kit import LIFETIME, REDIRECT, URL, Cli, Gateway, answer
 
@@ -199,9 +201,35 @@ async def test_refreshing(gateway: Gateway) -> None:
     assert (await gateway.who(given["access_token"])).id == "ostiary:admin"
     gateway.clock.now += LIFETIME - 1500 - 10
     given = (await gateway.refresh(given["refresh_token"])).json()
-    assert given["expires_in"] == 10
+    assert (given["expires_in"], given["refresh_token_expires_in"]) == (10, 10)
     gateway.clock.now += 10
     assert (await gateway.refresh(given["refresh_token"])).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (StoreError("it does not answer"), 503),
+        (Refused(Refusal(RefusalKind.INTERNAL, "it can't be told")), 503),
+        (Refused(Refusal(RefusalKind.CAPACITY, "too many")), 429),
+    ],
+)
+async def test_what_says_nothing_of_the_login(
+    failure: Exception, status: int, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that can't tell is no reason for a client to give its login up; afterwards that is good."""
+    given = await gateway.log_in()
+    assert given["refresh_token_expires_in"] == LIFETIME
+
+    async def fail(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway.store.people, "login", fail)
+        answered = await gateway.refresh(given["refresh_token"])
+    assert (answered.status_code, answered.json()["error"]) == (status, "temporarily_unavailable")
+    assert answered.headers["cache-control"] == "no-store"
+    assert (await gateway.refresh(given["refresh_token"])).status_code == 200
 
 
 async def test_reuse_ends_the_login(gateway: Gateway) -> None:

@@ -52,10 +52,14 @@ def build() -> typer.Typer:
         )
         shown = {"api": made.api, "principal": made.principal, "gateway": made.gateway}
         if output is not Output.TABLE:
-            structured({**shown, "access_until": moment(made.access_until)}, output)
+            until = None if made.until is None else moment(made.until)
+            structured({**shown, "access_until": moment(made.access_until), "until": until}, output)
             return
-        renewed = ", renewed when it is used" if made.refresh is not None else ""
-        say(f"logged in at {made.api} as {made.principal}, until {moment(made.access_until)} UTC{renewed}")
+        if made.until is not None:
+            ends = f"until {moment(made.until)} UTC"
+        else:
+            ends = f"until {moment(made.access_until)} UTC" + (", renewed when it is used" if made.refresh else "")
+        say(f"logged in at {made.api} as {made.principal}, {ends}")
 
     @app.command()
     def logout(url: Url = None, output: OutputOption = Output.TABLE) -> None:
@@ -111,6 +115,7 @@ async def _login(
         granted_at=now,
         access_until=now + granted.seconds,
         refresh=granted.refresh,
+        until=None if granted.login_seconds is None else now + granted.login_seconds,
     )
     logins.save(made)
     return made

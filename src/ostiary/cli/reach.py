@@ -101,13 +101,17 @@ class Reach:
 
     def token(self) -> Secret:
         """The caller's token; whatever goes on for long asks for it anew each time. Ends the command without one."""
-        named = self._token_file is not None or os.environb.get(b"OSTIARY_TOKEN")
-        if named or self.is_local or _login(self._api) is None:
+        if self.login() is None:
             return read_token(self._token_file)
         try:
             return SavedLogins(directory_of(os.environ)).use(_origin(self._api)).access
         except NoLogin as error:
             fail(str(error), error.hint, Exit.REFUSED)
+
+    def login(self) -> Login | None:
+        """The saved login whose token is the caller's; None: the token comes from elsewhere."""
+        named = self._token_file is not None or os.environb.get(b"OSTIARY_TOKEN")
+        return None if named or self.is_local else _login(self._api)
 
     def pick(self, local: "Callable[[Operations], T]", remote: Callable[[Api], T]) -> T:
         """What one of the two gives; errors of either become sentences and exit codes."""

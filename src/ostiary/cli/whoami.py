@@ -30,8 +30,10 @@ def build(context: Context) -> typer.Typer:
         """Who you are at a gateway, how that was proven, and what you may do there."""
         with errors():
             me = reach.api.get("/me")
+        login = reach.login()
+        ends = None if login is None or login.until is None else moment(login.until)
         if output is not Output.TABLE:
-            structured(me, output)
+            structured({**me, "login_until": ends}, output)
             return
         client = me.get("client")
         proof = str(me.get("proof", ""))
@@ -39,7 +41,7 @@ def build(context: Context) -> typer.Typer:
             "principal": f"{text(me.get('principal'))} ({text(me.get('kind'))})",
             "groups": text(me.get("groups")),
             "proven by": _PROOFS.get(proof, proof) + (f", given to {client}" if client else ""),
-            "until": _moment(me.get("expires_at")),
+            "until": f"{ends} UTC" if ends else _moment(me.get("expires_at")),
             "sessions": _moment(me.get("session_until")),
             "may": text(me.get("may")) or "nothing on the gateway itself",
         }

@@ -106,6 +106,7 @@ async def by_device(
     left = _seconds(said.get("expires_in"), PATIENCE, _LONGEST_DEVICE)
     show(printable(address[:_MAX_TEXT]), printable(code[:64]))
     form = {"grant_type": _DEVICE_GRANT, "device_code": device, "client_id": CLIENT_ID}
+    put_off: OAuthFailed | None = None
     while left > 0:
         await pause(interval)
         left -= interval
@@ -117,11 +118,15 @@ async def by_device(
                     pass
                 case "slow_down":
                     interval += _INTERVAL
-                case "":
+                case "" | "temporarily_unavailable":
                     # RFC 8628 §3.5: a connection that fails is tried again, more slowly each time.
+                    put_off = error
                     interval = min(interval * 2, _LONGEST_INTERVAL)
                 case "expired_token":
                     break
+                case "invalid_grant" if put_off is not None:
+                    # The code was taken when that happened, so that is why there is no login.
+                    raise put_off from None
                 case "access_denied":
                     raise OAuthFailed("the login was refused by who was asked for it", "try again") from None
                 case _:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from ostiary.client.requests import LOOPBACK, RequestFailed, Untrusted, ask
@@ -38,11 +38,13 @@ class Granted:
     Attributes:
         seconds: that the access token lives.
         refresh: None where there is none.
+        login_seconds: until the login ends, however often it is renewed; None where that is not told.
     """
 
     access: Secret
     seconds: float
     refresh: Secret | None
+    login_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,18 @@ class Server:
         access, refresh, seconds = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
         if str(answer.get("token_type", "")).lower() != "bearer" or not _is_token(access):
             raise OAuthFailed(f"{self.issuer} answered without a bearer token", "is it a gateway?")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1 << 31:
+        if not _is_seconds(seconds) or seconds == 0:
             raise OAuthFailed(f"{self.issuer} does not say how long its token lives", "is it a gateway?")
         if refresh is not None and not _is_token(refresh):
             raise OAuthFailed(f"{self.issuer} answered with a refresh token that is none", "is it a gateway?")
-        return Granted(Secret(str(access)), float(seconds), None if refresh is None else Secret(str(refresh)))
+        login = answer.get("refresh_token_expires_in")
+        return Granted(
+            Secret(str(access)),
+            float(seconds),
+            None if refresh is None else Secret(str(refresh)),
+            # No standard has it, so it is taken where it makes sense.
+            float(login) if _is_seconds(login) else None,
+        )
 
 
 def origin(url: str) -> str:
@@ -163,6 +172,10 @@ def _same(url: str, where: str) -> bool:
         return origin(url) == where
     except ValueError:
         return False
+
+
+def _is_seconds(value: object) -> TypeGuard[int | float]:
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < 1 << 31
 
 
 def _is_token(value: object) -> bool:

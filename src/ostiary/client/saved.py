@@ -55,6 +55,7 @@ class Login:
         granted_at: Unix seconds.
         access_until: Unix seconds.
         refresh: None: it can't be renewed, or has ended.
+        until: Unix seconds when it ends, however often it is renewed; None: the gateway did not say.
     """
 
     api: str
@@ -66,6 +67,7 @@ class Login:
     granted_at: float
     access_until: float
     refresh: Secret | None
+    until: float | None = None
 
     def fresh(self, now: float) -> bool:
         """Is the access token good for a while?"""
@@ -79,6 +81,7 @@ class Login:
             granted_at=now,
             access_until=now + tokens.seconds,
             refresh=tokens.refresh or self.refresh,
+            until=self.until if tokens.login_seconds is None else now + tokens.login_seconds,
         )
 
 
@@ -331,6 +334,7 @@ def _login(said: Mapping[str, Any]) -> Login:
         granted_at=float(said["granted_at"]),
         access_until=float(said["access_until"]),
         refresh=None if said["refresh"] is None else Secret(str(said["refresh"])),
+        until=None if said.get("until") is None else float(said["until"]),
     )
 
 
@@ -348,6 +352,7 @@ def _store(directory: int, logins: list[Login]) -> None:
             "granted_at": login.granted_at,
             "access_until": login.access_until,
             "refresh": None if login.refresh is None else login.refresh.reveal_text(),
+            "until": login.until,
         }
         for login in logins
     ]

@@ -4,7 +4,7 @@
 RFC 6749 §5.2 has them, `metadata` says what there is (RFC 8414). docs/service-accounts.md
 """
 
-from ostiary.oauth.endpoint import Answer, OAuth, refusal, slow_down
+from ostiary.oauth.endpoint import Answer, OAuth, refusal, slow_down, unavailable
 from ostiary.oauth.metadata import METADATA_PATH, PATHS, PEOPLE_PATHS
 
-__all__ = ["METADATA_PATH", "PATHS", "PEOPLE_PATHS", "Answer", "OAuth", "refusal", "slow_down"]
+__all__ = ["METADATA_PATH", "PATHS", "PEOPLE_PATHS", "Answer", "OAuth", "refusal", "slow_down", "unavailable"]

@@ -14,7 +14,14 @@ from ostiary.core import Secret
 from ostiary.gate.ports import Identity, Refused
 from ostiary.oauth.authentication import authenticate
 from ostiary.oauth.authorize import CLI
-from ostiary.oauth.errors import InvalidClientError, InvalidRequestError, OAuth2Error, SlowDownError, told
+from ostiary.oauth.errors import (
+    InvalidClientError,
+    InvalidRequestError,
+    OAuth2Error,
+    SlowDownError,
+    UnavailableError,
+    told,
+)
 from ostiary.oauth.grants import Grants
 from ostiary.oauth.metadata import metadata
 from ostiary.oauth.people import PeopleGrants
@@ -127,6 +134,12 @@ def slow_down(wait: float) -> Answer:
     """A request that is not looked at yet: too much failed where it comes from. `wait`: seconds."""
     error = SlowDownError(f"too many requests from this address failed; wait {max(1.0, wait):.0f} s")
     return Answer(error.status_code, dict(error.get_body()), _NO_STORE | {"Connection": "close"})
+
+
+def unavailable() -> Answer:
+    """What was asked can't be told: the state does not answer."""
+    error = UnavailableError("the state store failed; try again, the gateway's log has the details")
+    return Answer(error.status_code, dict(error.get_body()))
 
 
 def _nobody(issued: Issued) -> str | None:

@@ -21,7 +21,7 @@ from ostiary.oauth.errors import (
     SlowDownError,
     UnauthorizedClientError,
     UnsupportedGrantTypeError,
-    told,
+    of_grant,
 )
 from ostiary.oauth.people import PEOPLE_GRANTS, PeopleGrants
 from ostiary.oauth.request import Form
@@ -104,7 +104,7 @@ class Grants:
                 await self._clients.by_assertion(assertion, form.source) if is_assertion(assertion.reveal()) else None
             )
         except Refused as refused:
-            raise InvalidGrantError(told(refused)) from None
+            raise of_grant(refused) from None
         if account is not None:
             return self._issue(form, self._of(account), client or account, account)
         return self._issue(form, await self._subject(form.get("assertion"), form.source), client, None)
@@ -121,7 +121,10 @@ class Grants:
         except InvalidGrantError:
             self._failures.take(host)
             raise
-        return self._made(login.principal(), CLI, targets) | {"refresh_token": refresh.reveal_text()}
+        made = self._made(login.principal(), CLI, targets)
+        # Whatever is renewed, the login ends then.
+        left = max(0, int(login.expires_at - self._clock()))
+        return made | {"refresh_token": refresh.reveal_text(), "refresh_token_expires_in": left}
 
     async def _subject(self, token: str, source: str) -> Principal:
         """Whom a token of a configured issuer is about."""
@@ -131,7 +134,7 @@ class Grants:
             return await self._others.identify(Proof(Secret(token), "", source, encrypted=True, loopback=False))
         except Refused as refused:
             self._failures.take(host)
-            raise InvalidGrantError(told(refused)) from None
+            raise of_grant(refused) from None
 
     def _of(self, client: Client) -> Principal:
         """An assertion's own end says nothing of the token's."""

@@ -16,7 +16,7 @@ from ostiary.core.limit import Limiter
 from ostiary.gate.attempts import network_of
 from ostiary.gate.ports import Refused
 from ostiary.oauth.authorize import CLI
-from ostiary.oauth.errors import AccessDeniedError, InvalidClientError, InvalidGrantError, SlowDownError, told
+from ostiary.oauth.errors import AccessDeniedError, InvalidClientError, InvalidGrantError, SlowDownError, of_grant
 from ostiary.oauth.request import Form
 from ostiary.recording import SignInEvent
 from ostiary.signin.people import DeviceRequest, DeviceState, Login, Who, digest, new_secret, new_user_code, shown_code
@@ -57,7 +57,7 @@ class PeopleGrants:
                 return await self._logins.renew(Secret(form.required("refresh_token")), CLI, form.source)
             return await self._of_device(form)
         except Refused as refused:
-            raise InvalidGrantError(told(refused)) from None
+            raise of_grant(refused) from None
 
     async def begin_device(self, form: Form) -> dict[str, Any]:
         """The body of a device authorization response (RFC 8628 §3.2). Raises OAuth2Error."""

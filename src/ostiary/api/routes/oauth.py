@@ -15,7 +15,8 @@ from ostiary.core import Proof, Secret
 from ostiary.gate.attempts import Attempts, network_of
 from ostiary.gate.ports import Refused
 from ostiary.identity.rules import check_private
-from ostiary.oauth import METADATA_PATH, PATHS, PEOPLE_PATHS, Answer, OAuth, refusal, slow_down
+from ostiary.oauth import METADATA_PATH, PATHS, PEOPLE_PATHS, Answer, OAuth, refusal, slow_down, unavailable
+from ostiary.store import StoreError
 
 log = structlog.get_logger()
 
@@ -45,7 +46,10 @@ def build(oauth: OAuth, attempts: Attempts, *, allow_plaintext_loopback: bool) -
                 return _shown(slow_down(wait))
             # More than one header is none that can be read.
             header = ", ".join(request.headers.getlist("authorization"))
-            given = await answer(await request.body(), header, source)
+            try:
+                given = await answer(await request.body(), header, source)
+            except StoreError:
+                given = unavailable()
             if given.body.get("error") in _UNPROVEN:
                 attempts.failed(network)
             elif "access_token" in given.body:
