@@ -1,6 +1,7 @@
 """The token endpoint, grant by grant, and what every mistake is answered with."""
 
 import base64
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from ostiary.accounts.identity import Liveness
-from ostiary.core import Secret
+from ostiary.core import Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.oauth import Answer, OAuth
 from ostiary.oauth.authentication import ASSERTION_TYPE
@@ -386,3 +387,30 @@ def test_metadata(world: Issuing) -> None:
     assert document["issuer"] == URL
     assert document["token_endpoint"] == f"{URL}/oauth/token"
     assert not any("d" in key for key in world.oauth.jwks().body["keys"])
+
+
+# ---------------------------------------------------------------- bound to a certificate
+
+
+async def test_a_token_is_bound_to_the_certificate_it_was_asked_for_with(world: Issuing) -> None:
+    """RFC 8705 §3: `cnf` in the token and in introspection; good with that certificate first, and no other way."""
+    secret = (await world.secret()).reveal_text()
+    basic = "Basic " + base64.b64encode(f"billing:{secret}".encode()).decode()
+    body = b"grant_type=client_credentials"
+    token = Secret((await world.oauth.token(body, basic, SOURCE, b"leaf")).body["access_token"])
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"leaf").digest()).rstrip(b"=").decode()
+    assert world.claims(token)["cnf"] == {"x5t#S256": digest}
+    told = await world.post(world.oauth.introspect, {"token": token.reveal_text()}, ("billing", secret))
+    assert told.body["cnf"] == {"x5t#S256": digest}
+    good = await world.identity.identify(bound(token, b"leaf", b"root"))
+    assert good.id == "service-accounts:billing"
+    for shown in ((), (b"other",), (b"root", b"leaf")):
+        with pytest.raises(Refused, match="bound to a client certificate"):
+            await world.identity.identify(bound(token, *shown))
+    assert "cnf" not in world.claims(await world.credentials(Secret(secret)))
+    assert world.oauth.metadata().body["tls_client_certificate_bound_access_tokens"] is False
+
+
+def bound(token: Secret, *certificates: bytes) -> Proof:
+    """Token and chain of one connection."""
+    return Proof(token, "orders", SOURCE, encrypted=True, loopback=False, certificates=certificates)

@@ -4,6 +4,9 @@
 as with the caller's own token. The gateway verifies its own tokens in process, with the keys it signs with.
 """
 
+import base64
+import hashlib
+import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +24,21 @@ from ostiary.identity.compact import UnverifiedToken, parse_compact
 from ostiary.identity.issuer import OidcIssuer
 from ostiary.identity.key_set import ALGORITHMS
 from ostiary.identity.refuse import NEW_TOKEN, refused
-from ostiary.identity.rules import check_audience, check_bearer, check_times
+from ostiary.identity.rules import check_audience, check_times
 
 #: Claim of a principal's records that names the token of ours it came with.
 TOKEN_CLAIM: Final = "token"  # noqa: S105 - names a claim
 #: Claim of a token with the standing, at that time, of the issuer that vouched for its caller.
 _STANDING: Final = "standing"
+
+
+#: Member of `cnf` (RFC 8705 §3.1).
+_THUMBPRINT: Final = "x5t#S256"
+
+
+def thumbprint(certificate: bytes) -> str:
+    """SHA-256 of a certificate in DER, in base64url without padding (RFC 8705 §3.1)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
 
 
 def spendable(principal: Principal) -> list[str]:
@@ -78,8 +90,13 @@ class Tokens:
         self._clock = clock
         self._standing = standing
 
-    def issue(self, principal: Principal, client_id: str, targets: Sequence[str]) -> tuple[Secret, float]:
-        """A token for a principal, and the seconds it lives: no longer than the proof it is made from."""
+    def issue(
+        self, principal: Principal, client_id: str, targets: Sequence[str], certificate: bytes = b""
+    ) -> tuple[Secret, float]:
+        """A token for a principal, and the seconds it lives: no longer than the proof it is made from.
+
+        `certificate`: in DER; the token is good over connections with this one only. Empty: it is not bound.
+        """
         now = int(self._clock())
         expires_at = int(min(now + self._lifetime, principal.expires_at))
         claims: dict[str, Any] = {
@@ -96,6 +113,8 @@ class Tokens:
         }
         if targets:
             claims["targets"] = list(targets)
+        if certificate:
+            claims["cnf"] = {_THUMBPRINT: thumbprint(certificate)}
         if key_of(principal):
             claims["key"] = key_of(principal)
         if principal.issuer != ISSUER_NAME:
@@ -118,7 +137,6 @@ class Tokens:
         claims = token.claims
         check_audience(self.own, claims)
         expires_at = check_times(self.own, claims, self._clock())
-        check_bearer(claims)
         return _issued(claims, expires_at, self.own.session_grace)
 
     async def alive(self, issued: Issued) -> ServiceAccount | None:
@@ -144,6 +162,7 @@ class Tokens:
     async def identify(self, proof: Proof) -> Principal:
         """Who a token stands for, at the target that the proof names. Raises Refused."""
         issued = self.verify(parse_compact(proof.token.reveal()))
+        _check_holder(issued.claims, proof.certificates)
         account = await self.alive(issued)
         if account is not None and not account.admits(proof.source):
             raise refused(f'service account "{account.name}" may not come from this address')
@@ -164,6 +183,18 @@ class Tokens:
         """Good no more; sessions it opened end within seconds."""
         until = issued.principal.session_until + self.own.leeway
         await self._repository.spend(f"token:{issued.jti}", until, self._clock())
+
+
+def _check_holder(claims: Mapping[str, Any], certificates: tuple[bytes, ...]) -> None:
+    """A bound token came over a connection with its very certificate (RFC 8705 §3). Raises Refused."""
+    if "cnf" not in claims:
+        return
+    shown = thumbprint(certificates[0]) if certificates else ""
+    if not hmac.compare_digest(shown, claims["cnf"][_THUMBPRINT]):
+        raise refused(
+            "it is bound to a client certificate (cnf), and this connection does not have it",
+            "connect with the certificate that the token was asked for with",
+        )
 
 
 def _issued(claims: Mapping[str, Any], expires_at: float, grace: float) -> Issued:

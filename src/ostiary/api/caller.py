@@ -59,7 +59,14 @@ def _proof(request: Request, credentials: HTTPAuthorizationCredentials | None) -
         f"{host}:{port}",
         encrypted=request.url.scheme == "https",
         loopback=host.startswith("127.") or host == "::1",
+        certificates=(certificate,) if (certificate := certificate_of(request)) else (),
     )
+
+
+def certificate_of(request: Request) -> bytes:
+    """The certificate that the client showed on this connection, verified, in DER; empty when there is none."""
+    found: bytes = getattr(request.state, "certificate", b"")
+    return found
 
 
 def check_query(request: Request, _: CallerDep) -> None:

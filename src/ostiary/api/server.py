@@ -151,6 +151,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Each request's scope gets a copy of it.
+        self.app_state = {**self.app_state, "certificate": _certificate(transport.get_extra_info("ssl_object"))}
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
@@ -177,3 +179,8 @@ class _Protocol(H11Protocol):
         if self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
+
+
+def _certificate(tls: ssl.SSLObject | None) -> bytes:
+    """What the client showed, in DER. A resumed session shows none: nobody verified it now."""
+    return b"" if tls is None or tls.session_reused else tls.getpeercert(binary_form=True) or b""

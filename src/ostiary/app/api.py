@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ostiary import __version__
 from ostiary.accounts import AccountRepository
 from ostiary.app.declared import check_with, declared_by
-from ostiary.app.listening import listen, listener_tls
+from ostiary.app.listening import client_roots, listen, listener_tls
 from ostiary.app.observing import count_request
 from ostiary.app.operations import inventory_of, judged, kinds_of
 from ostiary.app.people import PeopleRooms
@@ -93,7 +93,7 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
     from ostiary.api.server import ApiServer
 
     assert settings.api is not None
-    tls = listener_tls(settings, "http/1.1")
+    tls = listener_tls(settings, "http/1.1", client_roots(settings))
     version = Version(version=__version__, node=settings.node)
 
     async def ready() -> bool:

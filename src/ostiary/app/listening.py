@@ -34,12 +34,16 @@ async def listen(listener: Listens, host: str, port: int) -> int:
 
 def protocol_tls(settings: Settings) -> ssl.SSLContext | None:
     """Of the listeners of protocols: clients may show certificates of the issuers' authorities."""
-    roots = [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]
-    return listener_tls(settings, "postgresql", roots)
+    return listener_tls(settings, "postgresql", client_roots(settings))
 
 
-def listener_tls(settings: Settings, alpn: str, client_roots: Sequence[Path] = ()) -> ssl.SSLContext | None:
+def client_roots(settings: Settings) -> list[Path]:
+    """Files of the authorities whose certificates clients may show."""
+    return [issuer.ca for issuer in settings.issuers if isinstance(issuer, X509Issuer)]
+
+
+def listener_tls(settings: Settings, alpn: str, roots: Sequence[Path] = ()) -> ssl.SSLContext | None:
     """The gateway's certificate, for one protocol of the application layer; None: there is none."""
     if settings.tls is None:
         return None
-    return server_context(settings.tls.cert, settings.tls.key, settings.recording_key.parent, alpn, client_roots)
+    return server_context(settings.tls.cert, settings.tls.key, settings.recording_key.parent, alpn, roots)

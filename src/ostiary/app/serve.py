@@ -22,7 +22,7 @@ from ostiary.app.current import Current, CurrentIdentity, Targets
 from ostiary.app.ending import AccountStanding, end_closed, end_unwelcome
 from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.issuing import issuers_of
-from ostiary.app.listening import listen, protocol_tls
+from ostiary.app.listening import client_roots, listen, protocol_tls
 from ostiary.app.observing import observe, start_metrics, watch_lag
 from ostiary.app.people import first_link, people_of
 from ostiary.app.watch import Watch, stamp
@@ -119,7 +119,8 @@ async def start(settings: Settings) -> Running:
         signs_in = tokens is not None and settings.api is not None
         people = people_of(stack, settings, store, audit, others) if signs_in else None
         grants = people.grants if people is not None else None
-        oauth = OAuth(clients, tokens, others, targets, time.time, grants) if tokens is not None else None
+        bound = tls is not None and bool(client_roots(settings))
+        oauth = OAuth(clients, tokens, others, targets, time.time, grants, bound=bound) if tokens is not None else None
         standing = AccountStanding(Liveness(store.accounts, time.time, patience=0.0))
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
         ports = Ports(targets, identity, policy, asked, lent, masking, stopping(settings, recording), standing)

@@ -28,7 +28,7 @@ class Proof:
     #: True when the client's address is a loopback address.
     loopback: bool
     #: Chain of the client's certificate in DER, leaf first, as the TLS library verified it up to a configured root.
-    #: Where it counts, `token` is empty.
+    #: Without a token it is the proof; with one, what a token that is bound to a certificate (RFC 8705) is good with.
     certificates: tuple[bytes, ...] = ()
     #: W3C traceparent of the client, "" where it sent none.
     trace: str = ""

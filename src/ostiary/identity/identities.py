@@ -95,9 +95,9 @@ class Identities:
     async def identify(self, proof: Proof) -> Principal:
         """Verify the proof in full. Raises Refused(IDENTITY); its sentences hold nothing of the proof."""
         check_private(proof, allow_plaintext_loopback=self._allow_plaintext_loopback)
-        if proof.certificates:
-            return self._x509.identify(proof)
         token = proof.token.reveal()
+        if proof.certificates and not token:
+            return self._x509.identify(proof)
         if self._aws is not None and is_proof(token):
             return await self._aws.identify(proof)
         # A JWT has dots, base64 has none.

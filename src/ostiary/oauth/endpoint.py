@@ -29,7 +29,7 @@ from ostiary.oauth.request import Form
 
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 #: What a token says, as introspection tells it.
-_TOLD: Final = ("iss", "sub", "aud", "client_id", "iat", "exp", "jti", "groups", "targets")
+_TOLD: Final = ("iss", "sub", "aud", "client_id", "iat", "exp", "jti", "groups", "targets", "cnf")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,7 +42,7 @@ class Answer:
 
 
 class OAuth:
-    """All of them. Arguments as of `Grants`."""
+    """All of them. Arguments as of `Grants`; `bound`: clients are asked for certificates, and tokens bound to them."""
 
     def __init__(
         self,
@@ -52,21 +52,27 @@ class OAuth:
         targets: Collection[str],
         clock: Callable[[], float],
         people: PeopleGrants | None = None,
+        *,
+        bound: bool = False,
     ) -> None:
         self._clients = clients
+        self._bound = bound
         self._tokens = tokens
         self._people = people
         self._grants = Grants(clients, tokens, others, targets, clock, people)
 
-    async def token(self, body: bytes, authorization: str, source: str) -> Answer:
-        """`source`: address of the client, "ip:port"; `authorization`: the header, or empty."""
+    async def token(self, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> Answer:
+        """`source`: address of the client, "ip:port"; `authorization`: the header, or empty.
+
+        `certificate`: the client's, in DER; tokens are bound to it (RFC 8705 §3).
+        """
 
         async def work(form: Form) -> dict[str, Any]:
             return await self._grants.token(form, await authenticate(self._clients, form))
 
-        return await _answered(work, body, authorization, source)
+        return await _answered(work, body, authorization, source, certificate)
 
-    async def revoke(self, body: bytes, authorization: str, source: str) -> Answer:
+    async def revoke(self, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> Answer:
         """A client revokes its own tokens; tokens that were issued to no client are revoked by who has them.
 
         What is no token of the caller's is answered like one that was revoked (RFC 7009 §2.2).
@@ -81,9 +87,9 @@ class OAuth:
                 await self._tokens.revoke(issued)
             return {}
 
-        return await _answered(work, body, authorization, source)
+        return await _answered(work, body, authorization, source, certificate)
 
-    async def introspect(self, body: bytes, authorization: str, source: str) -> Answer:
+    async def introspect(self, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> Answer:
         """Is a token of this gateway good, and what does it say? For service accounts."""
 
         async def work(form: Form) -> dict[str, Any]:
@@ -99,7 +105,7 @@ class OAuth:
             told = {name: issued.claims[name] for name in _TOLD if name in issued.claims}
             return {"active": True, "token_type": "Bearer", **told}
 
-        return await _answered(work, body, authorization, source)
+        return await _answered(work, body, authorization, source, certificate)
 
     @property
     def issuer(self) -> str:
@@ -112,9 +118,9 @@ class OAuth:
 
     def metadata(self) -> Answer:
         """What there is."""
-        return Answer(200, metadata(self.issuer, people=self._people is not None), {})
+        return Answer(200, metadata(self.issuer, people=self._people is not None, bound=self._bound), {})
 
-    async def device(self, body: bytes, authorization: str, source: str) -> Answer:
+    async def device(self, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> Answer:
         """A device begins to wait for a person (RFC 8628 §3.1)."""
 
         async def work(form: Form) -> dict[str, Any]:
@@ -122,7 +128,7 @@ class OAuth:
                 raise InvalidRequestError("nobody logs in at this gateway")
             return await self._people.begin_device(form)
 
-        return await _answered(work, body, authorization, source)
+        return await _answered(work, body, authorization, source, certificate)
 
 
 def refusal(refused: Refused) -> Answer:
@@ -150,10 +156,10 @@ def _nobody(issued: Issued) -> str | None:
 
 
 async def _answered(
-    work: Callable[[Form], Awaitable[dict[str, Any]]], body: bytes, authorization: str, source: str
+    work: Callable[[Form], Awaitable[dict[str, Any]]], body: bytes, authorization: str, source: str, certificate: bytes
 ) -> Answer:
     try:
-        return Answer(200, await work(Form.read(body, authorization, source)))
+        return Answer(200, await work(Form.read(body, authorization, source, certificate)))
     except OAuth2Error as error:
         headers = _NO_STORE | ({"WWW-Authenticate": 'Basic realm="ostiary"'} if error.status_code == 401 else {})
         return Answer(error.status_code, dict(error.get_body()), headers)

@@ -150,10 +150,12 @@ class Grants:
         self._slow(self._given, principal.id)
         self._given.take(principal.id)
         client_id = client.account.name if client is not None else principal.id
-        return self._made(principal, client_id, targets)
+        return self._made(principal, client_id, targets, form.certificate)
 
-    def _made(self, principal: Principal, client_id: str, targets: tuple[str, ...]) -> dict[str, object]:
-        token, seconds = self._tokens.issue(principal, client_id, targets)
+    def _made(
+        self, principal: Principal, client_id: str, targets: tuple[str, ...], certificate: bytes = b""
+    ) -> dict[str, object]:
+        token, seconds = self._tokens.issue(principal, client_id, targets, certificate)
         return {"access_token": token.reveal_text(), "token_type": "Bearer", "expires_in": int(seconds)}
 
     def _wanted(self, form: Form, allowed: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,16 +25,17 @@ PEOPLE_PATHS: Final = {
 }
 
 
-def metadata(issuer: str, *, people: bool) -> dict[str, Any]:
+def metadata(issuer: str, *, people: bool, bound: bool = False) -> dict[str, Any]:
     """The document. Paths are under the host: nothing is served below a path of the issuer's URL.
 
-    `people`: somebody can sign in here.
+    `people`: somebody can sign in here. `bound`: tokens are bound to client certificates (RFC 8705 §3.3).
     """
     parts = urlsplit(issuer)
     host = f"{parts.scheme}://{parts.netloc}"
     document: dict[str, Any] = {"issuer": issuer}
     document |= {name: host + path for name, path in PATHS.items()}
     document |= {"response_types_supported": [], "grant_types_supported": list(GRANTS)}
+    document["tls_client_certificate_bound_access_tokens"] = bound
     if people:
         document |= {name: host + path for name, path in PEOPLE_PATHS.items()}
         document["response_types_supported"] = ["code"]

@@ -20,9 +20,11 @@ class Form:
     authorization: str
     #: Address of the client, "ip:port".
     source: str
+    #: The client's certificate on this connection, in DER; empty when it showed none.
+    certificate: bytes = b""
 
     @classmethod
-    def read(cls, body: bytes, authorization: str, source: str) -> "Form":
+    def read(cls, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> "Form":
         """Raises InvalidRequestError."""
         try:
             pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST, errors="strict")
@@ -35,7 +37,7 @@ class Form:
                 values[name].append(value)
         if any(len(given) > 1 and name not in _REPEATED for name, given in values.items()):
             raise InvalidRequestError("a parameter is repeated")
-        return cls(values, authorization, source)
+        return cls(values, authorization, source, certificate)
 
     def get(self, name: str) -> str:
         """A parameter; empty when it is missing."""

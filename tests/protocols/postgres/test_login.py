@@ -3,7 +3,7 @@
 import pytest
 
 from ostiary.core import Secret
-from ostiary.protocols.postgres.login import MAX_TOKEN, OAUTH_USER, ClientLogin
+from ostiary.protocols.postgres.login import BOUND_USER, MAX_TOKEN, OAUTH_USER, ClientLogin
 from ostiary.wire.contract import Authenticate, Close, Effect, Interrupt, ProtocolError, Reply, Side, StartTls
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -78,7 +78,17 @@ def test_with_a_client_certificate_no_password_is_asked_for() -> None:
     response = b"n,,\x01auth=Bearer a.b.c\x01\x01"
     body = b"OAUTHBEARER\0" + len(response).to_bytes(4, "big") + response
     proof = proof_of(leg.receive(b"p" + (len(body) + 4).to_bytes(4, "big") + body)).proof
-    assert (proof.token, proof.certificates) == (Secret("a.b.c"), ())
+    assert (proof.token, proof.certificates) == (Secret("a.b.c"), (b"leaf", b"root"))
+
+
+def test_a_token_beside_a_certificate_is_asked_for() -> None:
+    """The user `bound-token` sends a password; the chain goes with it."""
+    leg = login()
+    leg.receive(SSL_REQUEST)
+    leg.tls_started((b"leaf", b"root"))
+    leg.receive(startup(user=BOUND_USER, database="orders"))
+    proof = proof_of(leg.receive(password(b"a.b.c"))).proof
+    assert (proof.token, proof.certificates) == (Secret("a.b.c"), (b"leaf", b"root"))
 
 
 def test_nothing_follows_a_startup_packet_that_is_enough() -> None:

@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from ostiary.api.caller import certificate_of
 from ostiary.core import Proof, Secret
 from ostiary.gate.attempts import Attempts, network_of
 from ostiary.gate.ports import Refused
@@ -29,7 +30,7 @@ def build(oauth: OAuth, attempts: Attempts, *, allow_plaintext_loopback: bool) -
     """What is served. Secrets are taken over TLS only, as at the gate, and from where not too much failed."""
     router = APIRouter(include_in_schema=False)
 
-    def posted(path: str, answer: Callable[[bytes, str, str], Awaitable[Answer]]) -> None:
+    def posted(path: str, answer: Callable[[bytes, str, str, bytes], Awaitable[Answer]]) -> None:
         @router.post(path)
         async def endpoint(request: Request) -> JSONResponse:
             host, port = request.client or ("", 0)
@@ -47,7 +48,7 @@ def build(oauth: OAuth, attempts: Attempts, *, allow_plaintext_loopback: bool) -
             # More than one header is none that can be read.
             header = ", ".join(request.headers.getlist("authorization"))
             try:
-                given = await answer(await request.body(), header, source)
+                given = await answer(await request.body(), header, source, certificate_of(request))
             except StoreError:
                 given = unavailable()
             if given.body.get("error") in _UNPROVEN:

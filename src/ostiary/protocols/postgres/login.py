@@ -25,6 +25,8 @@ NEWEST_MINOR = 2
 
 #: A startup user that asks for SASL OAUTHBEARER (RFC 7628) instead of the password message.
 OAUTH_USER = "oauthbearer"
+#: Asks to be asked for a token although it shows a certificate: the token is bound to that (RFC 8705).
+BOUND_USER = "bound-token"
 _CLEARTEXT = b"R\0\0\0\x08\0\0\0\x03"
 
 #: Settings a client may bring in its startup packet. Others change what statements mean or who runs them
@@ -181,11 +183,11 @@ class ClientLogin:
             self._state = _State.SASL
             names = b"OAUTHBEARER\0\0"
             out.append(Reply(b"R" + (len(names) + 8).to_bytes(4, "big") + b"\0\0\0\x0a" + names))
-        elif self._certificates:
+        elif self._certificates and user != BOUND_USER:
             # As PostgreSQL's `cert` method: no password is asked for.
             if self._buffer:
                 raise ProtocolError("data followed the startup packet before the session was admitted")
-            self._authenticate(b"", self._certificates, out)
+            self._authenticate(b"", out)
         else:
             self._state = _State.TOKEN
             out.append(Reply(_CLEARTEXT))
@@ -206,17 +208,17 @@ class ClientLogin:
             out += _refused("no token came in the password message", "send the token as the password")
             self._state = _State.DONE
         else:
-            self._authenticate(token, (), out)
+            self._authenticate(token, out)
         return False
 
-    def _authenticate(self, token: bytes, certificates: tuple[bytes, ...], out: list[Effect]) -> None:
+    def _authenticate(self, token: bytes, out: list[Effect]) -> None:
         proof = Proof(
             Secret(token),
             self._target,
             self._source,
             self._encrypted,
             self._loopback,
-            certificates,
+            self._certificates,
             trace=traceparent(self.settings.get("application_name", "")),
         )
         out.append(Authenticate(proof, self._database))
