@@ -4,6 +4,7 @@ import pytest
 from httpx2 import Response
 
 from ostiary.api.routes import people
+from ostiary.core import Secret
 from ostiary.oauth import PEOPLE_PATHS
 from ostiary.oauth.authorize import CLI
 from ostiary.oauth.people import DEVICE_CODE
@@ -129,6 +130,26 @@ async def test_a_new_link_replaces_what_is_on_its_way(gateway: Gateway) -> None:
     for device, error in ((waiting, "invalid_grant"), (another, "authorization_pending")):
         form = {"grant_type": DEVICE_CODE, "client_id": CLI, "device_code": device["device_code"]}
         assert (await gateway.token(form)).json()["error"] == error
+
+
+async def test_a_new_link_replaces_a_password_that_is_being_looked_at(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes time; a thief who signs in again and again is not let in by the old password meanwhile."""
+    await gateway.set_up()
+    link, fresh, thief = await gateway.link(), gateway.browser(), gateway.browser()
+    verify = gateway.passwords.verify
+
+    async def slow(stored: str, password: Secret) -> bool:
+        good = await verify(stored, password)
+        await fresh.get(link)
+        await fresh.send(link, password="another long password", again="another long password")
+        return good
+
+    monkeypatch.setattr(gateway.passwords, "verify", slow)
+    assert (await sign_in(thief)).status_code == 401
+    assert await signed_in(fresh)
+    assert not await signed_in(thief)
 
 
 # ---------------------------------------------------------------- passwords
