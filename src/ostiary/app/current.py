@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TypeVar
 
 from ostiary.accounts import LOCAL_ISSUER
@@ -87,7 +88,9 @@ def _standing(issuers: Iterable[AnyIssuer]) -> dict[str, str]:
 
 
 def _plain(value: object) -> str:
-    """A text that has neither addresses in memory nor an order of chance in it."""
+    """A text without addresses in memory, an order of chance, or where this host keeps its files."""
+    if isinstance(value, Path):
+        return value.name
     if callable(value):
         return str(getattr(value, "__qualname__", type(value).__name__))
     return repr(sorted(value, key=repr) if isinstance(value, frozenset) else value)
