@@ -214,6 +214,40 @@ async def test_no_request_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert headers["cache-control"] == "no-store"
 
 
+async def test_bodies_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends none, from however many addresses of one network, takes the room of that network alone."""
+    monkeypatch.setattr(guard, "MAX_OF_ONE", 2)
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async def answers(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    guarded = Guard(answers, tls=True, slow={})
+    seen: list[Any] = []
+
+    async def send(message: Any) -> None:
+        seen.append(message.get("status"))
+
+    def scope(host: str) -> dict[str, Any]:
+        return {"type": "http", "method": "GET", "path": "/", "headers": [], "client": (host, 1)}
+
+    async def whole() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    hanging = [asyncio.create_task(guarded(scope(f"2001:db8::{n}"), never, send)) for n in (1, 2)]
+    await asyncio.sleep(0)
+    await guarded(scope("2001:db8::3"), whole, send)
+    await guarded(scope("192.0.2.1"), whole, send)
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    await guarded(scope("2001:db8::3"), whole, send)
+    assert [status for status in seen if status is not None] == [503, 204, 204]
+
+
 async def test_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is turned away; afterwards there is room again."""
     monkeypatch.setattr(guard, "MAX_ACTIVE", 1)

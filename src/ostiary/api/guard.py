@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -16,13 +17,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ostiary.api.problems import problem
+from ostiary.gate.attempts import network_of
 
 log = structlog.get_logger()
 
 #: Bytes of a request's body.
 MAX_BODY: Final = 64 * 1024
-#: Requests that are worked on at once; more are turned away.
+#: Requests that are worked on at once, in all and of one network; more are turned away.
 MAX_ACTIVE: Final = 64
+MAX_OF_ONE: Final = 48
 #: Seconds that a request may take from its last header to its last byte; of a stream, to its next one.
 SECONDS: Final = 30.0
 #: Streams at once, and seconds that one may last.
@@ -69,7 +72,7 @@ class Guard:
         self._below = tuple(path for path in forms if path.endswith("/"))
         self._streams = re.compile(streams)
         self._large = large or {}
-        self._active = 0
+        self._active: Counter[str] = Counter()
         self._streaming = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +89,7 @@ class Guard:
             answer = problem(503, "busy", "the gateway streams to as many as it can", headers={"Retry-After": "10"})
             await answer(scope, exchange.receive, exchange.send)
             return
-        self._active += 1
+        self._active[exchange.network] += 1
         self._streaming += streams
         try:
             await (self._stream if streams else self._run)(exchange)
@@ -94,12 +97,14 @@ class Guard:
             # Its response was sent where it arose.
             log.exception("api: a request failed")
         finally:
-            self._active -= 1
+            self._active[exchange.network] -= 1
+            self._active += Counter()
             self._streaming -= streams
 
     def _unfit(self, exchange: "_Exchange") -> Response | None:
         headers = exchange.headers
-        if self._active >= MAX_ACTIVE:
+        # A body may be long in coming: one client that sends none leaves room for others.
+        if self._active.total() >= MAX_ACTIVE or self._active[exchange.network] >= MAX_OF_ONE:
             return problem(503, "busy", "the gateway answers as many requests as it can", headers={"Retry-After": "1"})
         if not _acceptable(headers.getlist("accept")):
             return problem(406, "not-acceptable", f"the API speaks {_JSON}", "leave Accept out, or add it")
@@ -156,6 +161,8 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, tls: bool, most: int) -> None:
         self.scope = scope
         self.headers = Headers(scope=scope)
+        host, port = scope.get("client") or ("", 0)
+        self.network = network_of(f"{host}:{port}")
         self.request_id = scope.setdefault("request_id", secrets.token_hex(8))
         #: Part of the response is sent.
         self.begun = False
@@ -245,4 +252,4 @@ def _too_large(most: int) -> Response:
     return problem(413, "too-large", f"a body has at most {most} bytes", headers=headers)
 
 
-__all__ = ["MAX_ACTIVE", "MAX_BODY", "SECONDS", "Guard", "matches"]
+__all__ = ["MAX_ACTIVE", "MAX_BODY", "MAX_OF_ONE", "SECONDS", "Guard", "matches"]
