@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from ostiary.credentials import EnvSource
 from ostiary.export import FileSettings, OnFull, Statements, SyslogSettings, WebhookSettings
@@ -382,6 +383,8 @@ async def test_exporter_that_is_full_refuses_until_there_is_room(house: House, m
     recording = StopsWhenFull(house.recording, (("sink", flag),))
     with pytest.raises(Refused, match='export sink "sink" is full'):
         recording.open("new")
+    sink.script = [OSError()]
+    await made.close()
     made, meter, _ = exporter(house, sink, monkeypatch, settings, 10)
     await run(made)
     assert not flag.exists()
@@ -397,9 +400,30 @@ async def test_what_is_left_is_told_at_the_end(house: House, monkeypatch: pytest
     house.session("s1")
     await made.close()
     assert len(sink.got) == 5
+    made, _, _ = exporter(house, sink, monkeypatch, house.file_sink(), 1)
     house.session("s2")
     sink.script = [OSError()]
     await made.close()
     made, _, _ = exporter(house, sink, monkeypatch, house.file_sink(), 1)
     await made.close()
     assert len(sink.got) == 10
+
+
+async def test_one_process_exports(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one says so and tells nothing, at its end neither; it goes on where the first one ended."""
+    sink = Broken([])
+    first, _, _ = exporter(house, sink, monkeypatch, house.file_sink(), 1)
+    second, _, pauses = exporter(house, sink, monkeypatch, house.file_sink(), 3)
+    third, _, _ = exporter(house, sink, monkeypatch, house.file_sink(), 1)
+    house.session("s1")
+    with pytest.raises(Enough), capture_logs() as lines:
+        await second.run()
+    assert [line["event"].partition(";")[0] for line in lines] == ["export: another process exports here"]
+    await third.close()
+    assert (sink.got, len(pauses)) == ([], 3)
+    await first.close()
+    assert len(sink.got) == 5
+    house.session("s2")
+    await run(second)
+    await second.close()
+    assert [json.loads(event) for event in sink.got] == told(house.tail("reference"))

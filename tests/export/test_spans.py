@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,39 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from ostiary.core import ActionFinished, ActionRefused, IntentRecorded, LeaseIssued, SessionEnded
 from ostiary.export import OnFull, OtlpSettings, Statements
+from ostiary.export import exporter as exporter_module
 from ostiary.export.config import Common
+from ostiary.export.exporter import Exporter
 from ostiary.export.otlp import OtlpSink
 from ostiary.export.spans import MAX_OPEN, Span, Spans
 from ostiary.recording import FileRecorder
+from ostiary.telemetry import Meter
 from tests.export.kit import APPROVED, DENIED, HELD, READ, House, started, told
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
 UNSAMPLED = f"{CALLER[:-1]}0"
+
+
+async def test_the_first_start_tells_of_what_begins_from_then_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector is not given every session there ever was; a second start goes on from the cursor."""
+    got: list[bytes] = []
+
+    class Kept:
+        async def deliver(self, batch: Sequence[bytes]) -> None:
+            got.extend(batch)
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(exporter_module, "sink_of", lambda _: Kept())
+    settings = OtlpSettings(Common("spans", Statements.ALL, 1 << 30, OnFull.DROP), "https://o.example", 1.0, None)
+    end(begin(house, session_id="old"))
+    for session_id in ("s1", "s2"):
+        made = Exporter([settings], house.directory, house.home / "export", Meter())
+        end(begin(house, session_id=session_id))
+        await made.close()
+    assert [json.loads(each)["name"] for each in got].count("session orders") == len(got) == 2
 
 
 @pytest.fixture

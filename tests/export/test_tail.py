@@ -9,6 +9,8 @@ import pytest
 from ostiary.core import ActionRefused, SessionEnded
 from ostiary.export import Statements
 from ostiary.export import tail as tail_module
+from ostiary.export.ocsf import Events
+from ostiary.export.tail import Tail
 from tests.export.kit import CHANGE, DENIED, House, short, told
 
 SESSION = [
@@ -152,6 +154,21 @@ def test_files_outside_are_never_read(house: House) -> None:
     tail = house.tail()
     assert told(tail) == []
     recorder.close("x")
+
+
+def test_from_now_on(house: House) -> None:
+    """Nothing of what was there, nor of a session that is open; everything that begins later, after a restart too."""
+    house.session("s1")
+    recorder = house.begin("s2")
+    path = house.home / "export" / "now.cursor"
+    tail = Tail(house.directory, path, Events(Statements.NOTABLE), from_now=True)
+    recorder.write(DENIED)
+    assert (told(tail), tail.backlog()) == ([], 0)
+    house.session("s3")
+    again = Tail(house.directory, path, Events(Statements.NOTABLE), from_now=True)
+    assert [short(event) for event in told(again)] == SESSION
+    recorder.close("over")
+    assert told(again) == []
 
 
 def test_a_cursor_that_is_none_is_named(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,10 +34,13 @@ LAST_PAUSE: Final = 60.0
 CLOSE_SECONDS: Final = 10.0
 #: Bytes of events that were rejected and are kept for a person to look at.
 MAX_REJECTED: Final = 16 * 1024 * 1024
+_LOCK: Final = "exporter.lock"
 
 
 class Exporter:
-    """The sinks of one gateway. One process runs it, whatever processes record.
+    """The sinks of one gateway, whatever processes record.
+
+    Of those that share a directory one exports: it holds a lock there. Another waits, and goes on where that one ended.
 
     Args:
         sinks: as configured.
@@ -58,22 +62,38 @@ class Exporter:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._pause = pause
         self._feeds = [
-            _Feed(each, sink_of(each), Tail(recordings, directory / f"{each.common.name}.cursor",
-                  teller_of(each)), directory, meter, pause)
-            for each in sinks
-        ]  # fmt: skip
+            _Feed(each, sink_of(each), _tail(each, recordings, directory), directory, meter, pause) for each in sinks
+        ]
+        # Last: nothing that fails leaves it held.
+        self._lock = _lock(directory)
         meter.source(lambda: [(families.EXPORT_BACKLOG, (feed.name,), feed.backlog) for feed in self._feeds])
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        if self._lock is None:
+            await self._wait()
         async with asyncio.TaskGroup() as group:
             for feed in self._feeds:
                 group.create_task(feed.run())
 
     async def close(self) -> None:
         """Tell what was recorded by now, as far as the sinks take it at once; close them. Never raises."""
-        await asyncio.gather(*(feed.close() for feed in self._feeds))
+        await asyncio.gather(*(feed.close(tell=self._lock is not None) for feed in self._feeds))
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _wait(self) -> None:
+        log.warning("export: another process exports here; this one does once that has ended", at=str(self._directory))
+        while (lock := _lock(self._directory)) is None:
+            await self._pause(POLL_SECONDS)
+        self._lock = lock
+        for feed in self._feeds:
+            feed.read_again()
+        log.info("export: this process exports from now on", at=str(self._directory))
 
 
 class _Feed:
@@ -128,10 +148,13 @@ class _Feed:
         self._failures = 0
         return bool(batch.events)
 
-    async def close(self) -> None:
+    def read_again(self) -> None:
+        self._tail.load()
+
+    async def close(self, *, tell: bool) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                while await self.step():
+                while tell and await self.step():
                     pass
         except Exception as error:  # noqa: BLE001 - whatever it is, the cursor stays where it was
             log.warning("export: not everything was told; it will be", sink=self.name, error=type(error).__name__)
@@ -190,6 +213,26 @@ class _Feed:
 def teller_of(settings: AnySink) -> Teller:
     """What a sink is told."""
     return Spans(settings.sample) if isinstance(settings, OtlpSettings) else Events(settings.common.statements)
+
+
+def _tail(settings: AnySink, recordings: Path, directory: Path) -> Tail:
+    # A trace is looked at while it is new; what an audit is made of is all told.
+    from_now = isinstance(settings, OtlpSettings)
+    return Tail(recordings, directory / f"{settings.common.name}.cursor", teller_of(settings), from_now)
+
+
+def _lock(directory: Path) -> int | None:
+    """Held until it is closed; None: another holds it. Raises OSError."""
+    fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def flag_of(directory: Path, sink: str) -> Path:

@@ -78,20 +78,28 @@ class Tail:
         directory: of recordings.
         path: of the cursor. Where there is none, everything that was recorded is told.
         teller: says what there is to tell.
+        from_now: where there is no cursor, only files that are begun from now on are told.
     """
 
     directory: Path
     path: Path
     teller: Teller
+    from_now: bool = False
     _cursor: _Cursor = field(init=False)
     _origins: dict[str, Origin] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Raises OSError, ValueError for a cursor that is none."""
+        self.load()
+
+    def load(self) -> None:
+        """Go on from the cursor as it is on disk. Raises OSError, ValueError for a cursor that is none."""
         try:
             self._cursor = msgspec.json.decode(self.path.read_bytes(), type=_Cursor)
         except FileNotFoundError:
             self._cursor = _Cursor()
+            if self.from_now:
+                self._cursor.heads = {path.name: _end(path) for path in heads_logs(self.directory)}
+                self._save()
         except msgspec.MsgspecError:
             raise ValueError(
                 f"{self.path} is no cursor: move it away, and everything that was recorded is told again"
@@ -235,6 +243,11 @@ def _lines(path: Path, at: int) -> Iterator[tuple[int, Line | None]]:
                 return
             at += len(raw)
             yield at, split(raw)
+
+
+def _end(path: Path) -> int:
+    """The position behind the last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def _begun(line: Line) -> Origin | None:
