@@ -46,7 +46,7 @@ def _quiet() -> None:
     logs.configure(logs.Logging(logs.Level.WARNING))
 
 
-def _serve(path: Path) -> None:
+def _serve(path: Path, workers: int, worker: int) -> None:
     import asyncio
 
     from ostiary.runtime import logs, process
@@ -58,16 +58,19 @@ def _serve(path: Path) -> None:
     with contextlib.suppress(ImportError):
         factory = import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serving(path, process.raise_file_limit()))
+        runner.run(_serving(path, process.raise_file_limit(), workers, worker))
 
 
-async def _serving(path: Path, files: int) -> None:
+async def _serving(path: Path, files: int, workers: int, worker: int) -> None:
     import asyncio
 
     import structlog
 
     from ostiary import config
+    from ostiary.app.part import WHOLE, Part
     from ostiary.app.serve import start
+    from ostiary.app.worker import Worker
+    from ostiary.app.workers import Workers
     from ostiary.runtime import logs, process
 
     log = structlog.get_logger()
@@ -80,16 +83,42 @@ async def _serving(path: Path, files: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     settings = config.load(path)
     logs.configure(settings.log)
-    gateway = await start(settings)
-    process.settle()
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
-    log.info("serving", version=__version__, open_files=files, **gateway.ports)
-    if gateway.setup_link is not None:
-        # Past the log, which others keep and read.
-        sys.stderr.write(f"set up the local administrator, within an hour: {gateway.setup_link.reveal_text()}\n")
-    await stop.wait()
-    log.info("stopping: sessions end, credentials are taken back")
-    await gateway.stop()
+    one = Worker(worker, stop) if worker else None
+    crew = Workers(settings, workers) if workers > 1 else None
+    part = WHOLE
+    if one is not None:
+        part = await one.part()
+    elif crew is not None:
+        part = Part(listen={}, complete=crew.complete)
+    gateway = await start(settings, part)
+    try:
+        process.settle()
+        ports = {**(await crew.start() if crew is not None else {}), **gateway.ports}
+
+        def reload() -> None:
+            gateway.reload()
+            if crew is not None:
+                crew.reload()
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        if one is not None:
+            log.info("worker serves", open_files=files)
+            one.serves()
+        else:
+            more = {} if crew is None else {"workers": workers}
+            log.info("serving", version=__version__, open_files=files, **more, **ports)
+        if gateway.setup_link is not None:
+            # Past the log, which others keep and read.
+            sys.stderr.write(f"set up the local administrator, within an hour: {gateway.setup_link.reveal_text()}\n")
+        await stop.wait()
+        log.info("stopping: sessions end, credentials are taken back")
+    finally:
+        # Workers first: the end of what they record is exported too.
+        if crew is not None:
+            await crew.stop()
+        await gateway.stop()
+        if one is not None:
+            one.close()
     log.info("stopped")
 
 

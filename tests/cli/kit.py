@@ -98,7 +98,7 @@ class Desk:
     """A directory with a configuration, and commands on it."""
 
     home: Path
-    served: list[Path] = field(default_factory=list)
+    served: list[tuple[Path, int, int]] = field(default_factory=list)
     demo: Callable[[bool, bool], int] = lambda once, as_json: int(once) + 2 * int(as_json)
     serve_error: Exception | None = None
 
@@ -122,8 +122,8 @@ class Desk:
         except config.ConfigError as error:
             return list(error.problems)
 
-    def _serve(self, path: Path) -> None:
-        self.served.append(path)
+    def _serve(self, path: Path, workers: int, worker: int) -> None:
+        self.served.append((path, workers, worker))
         if self.serve_error is not None:
             raise self.serve_error
 

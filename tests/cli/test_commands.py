@@ -137,10 +137,21 @@ def test_init(desk: Desk, tmp_path: Path) -> None:
 def test_serve(desk: Desk) -> None:
     """Serves what `check` finds nothing wrong with."""
     assert desk.run("serve").code == 0
-    assert desk.served == [desk.config]
+    assert desk.served == [(desk.config, 1, 0)]
     (desk.home / "policies" / "all.cedar").unlink()
     assert desk.run("serve").code == 2
-    assert desk.served == [desk.config]
+    # Whoever begins a worker has checked.
+    assert desk.run("serve", "--worker", "2").code == 0
+    assert desk.served.pop() == (desk.config, 1, 2)
+    assert desk.served == [(desk.config, 1, 0)]
+
+
+@pytest.mark.parametrize(("workers", "code"), [("0", 2), ("1", 0), ("64", 0), ("65", 2)])
+def test_serve_workers(desk: Desk, workers: str, code: int) -> None:
+    """From 1 to 64."""
+    done = desk.run("serve", "--workers", workers)
+    assert (done.code, desk.served) == (code, [] if code else [(desk.config, int(workers), 0)])
+    assert ("--workers" in done.err and "equal to" in done.err) is (code == 2)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ class Served:
     port: int = 0
     api_port: int = 0
     environment: dict[str, str] = field(default_factory=dict)
+    #: Further ones of `serve`.
+    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -179,7 +181,7 @@ class Served:
         known = len(self.events("serving"))
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ostiary", "serve", "-c", str(self.config)],
+                [sys.executable, "-m", "ostiary", "serve", "-c", str(self.config), *self.arguments],
                 stdout=log,
                 stderr=log,
                 env=self.environment,

@@ -25,6 +25,7 @@ from ostiary.wire.contract import (
     Effect,
     Event,
     Forward,
+    Interrupt,
     Received,
     Rejected,
     Reply,
@@ -101,6 +102,36 @@ class Scripted:
 def told(refusal: Refusal) -> bytes:
     """What a client without an engine reads."""
     return f"{refusal.kind}: {refusal.message}".encode()
+
+
+def interrupting(event: Event) -> list[Effect]:
+    """A client that presents a key."""
+    return [Interrupt(Secret(b"key"), 2)] if isinstance(event, Received) else []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_key_of_another_worker_s(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked; the connection closes behind its answer, and a guess is a failed attempt."""
+    scene = Scene(interrupting).connect()
+    said: list[str] = []
+    for name in ("excused", "failed"):
+        monkeypatch.setattr(scene.driver.attempt, name, lambda name=name: said.append(name))
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    asked: list[tuple[int, bytes]] = []
+
+    async def elsewhere(worker: int, key: bytes) -> bool:
+        asked.append((worker, key))
+        return await answer
+
+    scene.driver._interrupts.elsewhere = elsewhere
+    scene.sends(b"cancel")
+    await asyncio.sleep(0)
+    assert not scene.client.closed
+    answer.set_result(known)
+    await scene.driver.finished.wait()
+    assert asked == [(2, b"key")]
+    assert scene.driver.reason == "cancel request"
+    assert said[0] == ("excused" if known else "failed")
 
 
 class Scene:

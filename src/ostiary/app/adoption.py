@@ -13,6 +13,7 @@ import structlog
 from ostiary.app.current import Current, CurrentIdentity, Targets
 from ostiary.app.issuing import Credential, issuers_of, reached
 from ostiary.app.listening import protocol_tls
+from ostiary.app.part import Part
 from ostiary.approvals import ApprovalGroup
 from ostiary.config import Settings
 from ostiary.core import Refusal, Target
@@ -48,6 +49,7 @@ class Adoption:
     identity: CurrentIdentity
     listeners: Sequence[Listener]
     meter: Meter
+    part: Part
     #: Make what follows from the settings and the names of groups; what they return puts it into force, and can't fail.
     preparing: list[Callable[[Settings, GroupNames], Callable[[], None]]] = field(default_factory=list)
     #: Told the new settings, once they are in force. None may fail.
@@ -55,7 +57,7 @@ class Adoption:
 
     def adopt(self, settings: Settings) -> None:
         """Put settings into force. Raises what the rooms raise for those that can't be; then nothing has changed."""
-        old, settings = self.settings, self._with_what_stays(settings)
+        old, settings = self.settings, self._with_what_stays(self.part.of(settings))
         masking = settings.masking()
         issuers = issuers_of(settings, old, self.leases.issuers)
         identity = self.identity.now.renewed(settings.trusted, settings.people)

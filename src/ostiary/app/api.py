@@ -81,6 +81,8 @@ class Rooms:
     adopted: Callable[[], Awaitable[bool]] | None = None
     #: Told what is in force, whenever that changes.
     followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)
+    #: See `Part`.
+    complete: Callable[[], bool] = lambda: True
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -98,7 +100,7 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
 
     async def ready() -> bool:
         await rooms.store.answers()
-        return os.access(settings.recordings, os.W_OK | os.X_OK)
+        return rooms.complete() and os.access(settings.recordings, os.W_OK | os.X_OK)
 
     beside = [metrics.build(lambda: exposition(rooms.meter.numbers()))]
     if rooms.oauth is not None:

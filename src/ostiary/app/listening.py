@@ -3,7 +3,8 @@
 import errno
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -25,8 +26,15 @@ class Listens(Protocol):
 
 async def listen(listener: Listens, host: str, port: int) -> int:
     """Returns the port. Raises OSError with a sentence."""
-    try:
+    with told(host, port):
         return await listener.start(host, port)
+
+
+@contextmanager
+def told(host: str, port: int) -> Iterator[None]:
+    """Raises OSError with a sentence, where what it is about can't be had."""
+    try:
+        yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno in _USUAL else str(error)
         raise OSError(f"{host}:{port} can't be listened on: {why}; another address goes into server.listen") from error

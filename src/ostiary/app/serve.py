@@ -24,6 +24,7 @@ from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.issuing import issuers_of
 from ostiary.app.listening import client_roots, listen, protocol_tls
 from ostiary.app.observing import observe, start_metrics, watch_lag
+from ostiary.app.part import WHOLE, Part
 from ostiary.app.people import first_link, people_of
 from ostiary.app.watch import Watch, stamp
 from ostiary.approvals import ApprovalService
@@ -41,7 +42,9 @@ from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
+from ostiary.runtime.neighbours import Neighbours
 from ostiary.runtime.presence import Presences
+from ostiary.runtime.session import Interrupts
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition
 from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity
@@ -75,7 +78,7 @@ class Running:
         await self._exit.aclose()
 
 
-async def start(settings: Settings) -> Running:
+async def start(settings: Settings, part: Part = WHOLE) -> Running:
     """Open the state, bind the listeners. Raises the rooms' own readable errors; nothing is left open then."""
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.state_url())
@@ -83,13 +86,13 @@ async def start(settings: Settings) -> Running:
         stored = await store.resources.all()
         # Before they are read: what changes while the rest is made is noticed too.
         seen = stamp(settings)
-        settings = config.load(settings.path, stored.items)
+        settings = part.of(config.load(settings.path, stored.items))
         policy = CedarPolicy(settings.policies, time.time, settings.stored_policies)
         masking = ColumnMasking(settings.masking())
         tls = protocol_tls(settings)
         signer = Signer.load(settings.recording_key)
         meter = Meter()
-        exporter = exporter_of(settings, meter)
+        exporter = None if part.worker else exporter_of(settings, meter)
         if exporter is not None:
             # After the recordings are sealed: their end is told too.
             stack.push_async_callback(exporter.close)
@@ -125,20 +128,25 @@ async def start(settings: Settings) -> Running:
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
         ports = Ports(targets, identity, policy, asked, lent, masking, stopping(settings, recording), standing)
         gate = Gate(ports, time.time, lambda: secrets.token_hex(8))
-        listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes)
+        listening = Listening(tls is not None, plaintext, time.monotonic, secrets.token_bytes, part.worker)
         serving: dict[str, int] = {}
         attempts = Attempts(time.monotonic)
-        live, listeners = LiveSessions(), list[Listener]()
+        live, listeners, interrupts = LiveSessions(), list[Listener](), Interrupts()
+        if part.sockets is not None:
+            neighbours = Neighbours(part.sockets, part.worker, interrupts)
+            await neighbours.start()
+            stack.push_async_callback(neighbours.close)
         presences = Presences(store.presences, live, settings.node, time.time)
         stack.push_async_callback(presences.close)
-        for protocol, (host, port) in settings.listen.items():
+        for protocol, (host, port) in (settings.listen if part.listen is None else part.listen).items():
             spoken = PROTOCOLS[protocol]()
-            listener = Listener(gate, spoken.engines(listening), tls, spoken.turn_away, attempts)
+            engines = spoken.engines(listening)
+            listener = Listener(gate, engines, tls, spoken.turn_away, attempts, interrupts, reuse_port=part.worker > 0)
             serving[protocol] = await listen(listener, host, port)
             stack.push_async_callback(_stop, listener)
             listeners.append(listener)
             live.follow(listener)
-        adoption = Adoption(settings, policy, masking, leases, targets, groups, others, listeners, meter)
+        adoption = Adoption(settings, policy, masking, leases, targets, groups, others, listeners, meter, part)
         if people is not None:
             adoption.preparing.append(people.prepared)
         observe(meter, gate, listeners, recording, others, leases, policy)
@@ -174,6 +182,7 @@ async def start(settings: Settings) -> Running:
                 audit,
                 watch.adopted,
                 adoption.followers,
+                part.complete,
             )
             serving["api"] = await start_api(stack, settings, rooms)
         if settings.metrics is not None:

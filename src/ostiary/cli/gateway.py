@@ -15,14 +15,27 @@ def build(context: Context) -> typer.Typer:
     hooks = context.hooks
 
     @app.command()
-    def serve(config: ConfigOption = None) -> None:
+    def serve(
+        config: ConfigOption = None,
+        workers: Annotated[
+            int,
+            typer.Option(
+                "--workers",
+                min=1,
+                max=64,
+                help="Processes that serve sessions, about one a core; with more than 1 another one serves the API.",
+            ),
+        ] = 1,
+        worker: Annotated[int, typer.Option("--worker", min=0, max=64, hidden=True)] = 0,
+    ) -> None:
         """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
         path = context.path(config)
-        problems = hooks.check(path)
+        # Whoever begins a worker has looked.
+        problems = [] if worker else hooks.check(path)
         if problems:
             wrong(problems, f"{path} can't be used")
         with errors():
-            hooks.serve(path)
+            hooks.serve(path, workers, worker)
 
     @app.command()
     def check(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:

@@ -34,8 +34,8 @@ class Hooks:
     operations: "Callable[[Path], Operations]"
     #: Problems of a configuration file and everything it points at; empty when there are none.
     check: Callable[[Path], list[str]]
-    #: Serve until told to stop.
-    serve: Callable[[Path], None]
+    #: Serve until told to stop: the file, how many workers, and which of them this is (0: none of them).
+    serve: Callable[[Path, int, int], None]
     #: Write a commented starter configuration; returns the files made.
     init: Callable[[Path], list[Path]]
     #: The tour; returns an exit code.

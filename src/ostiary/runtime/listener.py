@@ -38,6 +38,8 @@ class Listener:
         tls: server context, or None where the listener offers no TLS.
         turn_away: what is sent, in the protocol, to a client that gets no engine.
         attempts: who may try.
+        interrupts: of the process.
+        reuse_port: other processes listen on its address too.
     """
 
     def __init__(
@@ -47,6 +49,9 @@ class Listener:
         tls: ssl.SSLContext | None,
         turn_away: Callable[[Refusal], bytes],
         attempts: Attempts,
+        interrupts: Interrupts | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         self._attempts = attempts
         self._gate = gate
@@ -55,22 +60,20 @@ class Listener:
         self._turn_away = turn_away
         # In a flood the same is said thousands of times a second.
         self._told = lru_cache(64)(lambda seconds: turn_away(refusal(seconds)))
-        self._interrupts = Interrupts()
+        self._interrupts = interrupts or Interrupts()
+        self._reuse_port = reuse_port
         self._sessions: set[SessionDriver] = set()
         self._sockets: list[socket.socket] = []
         self._ticker: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> int:
+    async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises OSError."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self._sockets = await bound(host, port, reuse_port=self._reuse_port)
         try:
-            for family, address in dict.fromkeys((family, address) for family, *_, address in found):
-                port = self._sockets[0].getsockname()[1] if self._sockets else port
-                where = (address[0], port, *address[2:])
-                listening = socket.create_server(where, family=family, backlog=1024, reuse_port=reuse_port)
-                self._sockets.append(listening)
+            for listening in self._sockets:
+                listening.listen(1024)
                 listening.setblocking(False)  # noqa: FBT003 - the standard library's name for it
         except OSError:
             self._close()
@@ -182,3 +185,23 @@ class Listener:
             if self._attempts.turned_away > told:
                 log.warning("clients turned away: too many failed logins", times=self._attempts.turned_away - told)
                 told = self._attempts.turned_away
+
+
+async def bound(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
+    """Sockets on each address of the host, on one port, that do not listen yet. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        for family, address in dict.fromkeys((family, address) for family, *_, address in found):
+            port = sockets[0].getsockname()[1] if sockets else port
+            made = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind((address[0], port, *address[2:]))
+            sockets.append(made)
+        stack.pop_all()
+    return sockets

@@ -61,10 +61,12 @@ LOGIN_SECONDS = 10.0
 
 
 class Interrupts:
-    """Who may be interrupted by which key. One per worker."""
+    """Who may be interrupted by which key. One per process."""
 
     def __init__(self) -> None:
         self._by_key: dict[bytes, SessionDriver] = {}
+        #: Asks another worker; None: there is none.
+        self.elsewhere: Callable[[int, bytes], Coroutine[Any, Any, bool]] | None = None
 
     def register(self, key: bytes, driver: "SessionDriver") -> None:
         """A session's cancel key, for as long as the session lives."""
@@ -310,9 +312,13 @@ class SessionDriver:
             case Register(key):
                 self._keys.append(key.reveal())
                 self._interrupts.register(key.reveal(), self)
-            case Interrupt(key):
-                if self._interrupts.interrupt(key.reveal()):
-                    self.attempt.excused()
+            case Interrupt(key, worker):
+                elsewhere = self._interrupts.elsewhere
+                known = self._interrupts.interrupt(key.reveal())
+                if known or elsewhere is None:
+                    self.interrupted(known)
+                else:
+                    self._spawn(waits.interrupt(self, elsewhere(worker, key.reveal())))
             case Close(reason):
                 self._finish(reason)
             case _:
@@ -419,6 +425,12 @@ class SessionDriver:
         """Nobody is waited for any more."""
         self._holds.pop(action_id, None)
         self.event(Ruled(action_id, answer))
+
+    def interrupted(self, known: bool) -> None:
+        """A key was presented: was it one? Guesses are failed attempts."""
+        if known:
+            self.attempt.excused()
+        self._finish("cancel request")
 
     # ------------------------------------------------------------ the end
 

@@ -4,7 +4,8 @@ Apart from the driver because that is compiled, and mypyc's coroutines do not be
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -55,6 +56,11 @@ async def aside(driver: "SessionDriver", target: Target, data: bytes, starttls: 
     """Deliver a message on a connection of its own."""
     await dial_aside(target, data, starttls)
     driver.event(AsideDone())
+
+
+async def interrupt(driver: "SessionDriver", asking: Coroutine[Any, Any, bool]) -> None:
+    """Another worker is asked whether a key is one of its own."""
+    driver.interrupted(await asking)
 
 
 async def hold(driver: "SessionDriver", session: GateSession, held: Hold) -> None:

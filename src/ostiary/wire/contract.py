@@ -252,9 +252,13 @@ class Register:
 
 @frozen
 class Interrupt:
-    """This connection presents a key; the session that registered it is to be interrupted."""
+    """This connection presents a key: the session that registered it is to be interrupted, then this is closed.
+
+    `worker`: which one registered it, as far as the key tells (see `Listening`).
+    """
 
     key: Secret
+    worker: int
 
 
 @frozen
@@ -320,6 +324,8 @@ class Listening:
     clock: Callable[[], float]
     #: That many random bytes.
     entropy: Callable[[int], bytes]
+    #: Of the processes that listen on this address, 1 to 64; 0: there is no other.
+    worker: int = 0
 
 
 class Spoken(Protocol):

@@ -176,7 +176,7 @@ def test_a_cancel_request_interrupts_and_says_nothing() -> None:
     """Whether the key was right is not told."""
     key = b"\0\0\0\7secretkey"
     data = (len(key) + 8).to_bytes(4, "big") + (80877102).to_bytes(4, "big") + key
-    assert login().receive(data) == [Interrupt(Secret(key)), Close("cancel request")]
+    assert login().receive(data) == [Interrupt(Secret(key), 1)]
 
 
 def test_an_empty_token_is_said_so() -> None:

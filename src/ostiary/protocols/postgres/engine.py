@@ -13,6 +13,7 @@ from ostiary.core import Permit, Refusal, RefusalKind, Secret
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.catalog import CatalogCache
 from ostiary.protocols.postgres.framing import Framer, message
+from ostiary.protocols.postgres.keys import process_id
 from ostiary.protocols.postgres.login import ClientLogin
 from ostiary.protocols.postgres.relay import Relay
 from ostiary.protocols.postgres.statements import Judge
@@ -61,6 +62,7 @@ class PostgresEngine:
         catalogs: shared snapshots.
         analyze: `ostiary.sql.analyze`.
         entropy: n random bytes.
+        worker: see `wire.contract.Listening`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class PostgresEngine:
         catalogs: CatalogCache,
         analyze: Callable[[str], Analysis],
         entropy: Callable[[int], bytes],
+        worker: int = 0,
     ) -> None:
         self._login: ClientLogin | None = ClientLogin(
             source=source, loopback=loopback, tls_offered=tls_offered, plaintext=plaintext
@@ -82,6 +85,7 @@ class PostgresEngine:
         self._catalogs = catalogs
         self._analyze = analyze
         self._entropy = entropy
+        self._worker = worker
         self._database = ""
         self._permit: Permit | None = None
         self._dial: TargetLogin | None = None
@@ -207,8 +211,7 @@ class PostgresEngine:
             if frame.startswith(_CONSTANT, 5):
                 self._keep_warm = frame
         secret = self._entropy(4 if self._minor == 0 else 32)
-        # The process id is public; it must not be zero, and some drivers read it as a signed number.
-        key = (int.from_bytes(self._entropy(4), "big") & 0x7FFFFFFF | 1).to_bytes(4, "big") + secret
+        key = process_id(self._entropy(4), self._worker) + secret
         greeting = [_AUTHENTICATION_OK, *dial.greeting, message(b"K", key)]
         self._dial = None
         return [Register(Secret(key)), Reply(b"".join(greeting) + (dial.ready or b"")), *self._relay.from_client([])]

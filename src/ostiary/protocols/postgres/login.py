@@ -13,6 +13,7 @@ from ostiary.core import Proof, Refusal, RefusalKind, Secret
 from ostiary.core.trace import traceparent
 from ostiary.protocols.postgres import refuse
 from ostiary.protocols.postgres.framing import message
+from ostiary.protocols.postgres.keys import worker_of
 from ostiary.wire.contract import Authenticate, Close, Effect, Interrupt, ProtocolError, Reply, Side, StartTls
 
 MAX_STARTUP = 10_000  # PostgreSQL's own MAX_STARTUP_PACKET_LENGTH
@@ -125,9 +126,8 @@ class ClientLogin:
         self._buffer = self._buffer[size:]
         if code == CANCEL_REQUEST:
             self._state = _State.DONE
-            if 8 <= len(body) <= 260:
-                out.append(Interrupt(Secret(body)))
-            out.append(Close("cancel request"))
+            valid = 8 <= len(body) <= 260
+            out.append(Interrupt(Secret(body), worker_of(body)) if valid else Close("cancel request"))
             return False
         if code in (SSL_REQUEST, GSSENC_REQUEST):
             return self._encryption(code, body, out)

@@ -25,6 +25,7 @@ def engines(listening: Listening) -> Callable[[str, bool], Engine]:
             catalogs=catalogs,
             analyze=analyze,
             entropy=listening.entropy,
+            worker=listening.worker,
         )
 
     return make
