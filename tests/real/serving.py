@@ -187,7 +187,7 @@ class Served:
                 env=self.environment,
             )
         self.process = process
-        until(lambda: len(self.events("serving")) > known or process.poll() is not None, "serving")
+        until(lambda: len(self.events("serving")) > known or process.poll() is not None, "serving", 40.0)
         assert process.poll() is None, self.log.read_text()
         self.port = int(self.events("serving")[-1]["postgres"])
         self.api_port = int(self.events("serving")[-1]["api"])
