@@ -5,7 +5,8 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import h11
 import structlog
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 
 #: Connections, those that have not begun TLS among them; one more is closed.
 MAX_CONNECTIONS: Final = 256
+#: Of one network.
+MAX_OF_ONE: Final = 192
 #: Bytes of a request's line and headers together.
 MAX_HEADERS: Final = 32 * 1024
 #: Seconds from a connection's or a request's first moment to its last header.
@@ -85,7 +88,7 @@ class _Server(Server):
         self._attempts = attempts
         self._accepting: asyncio.Task[None] | None = None
         #: Connections that are not HTTP's yet.
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], str] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
@@ -106,26 +109,28 @@ class _Server(Server):
                 await asyncio.sleep(ACCEPT_SECONDS)
                 continue
             network = network_of(f"{peer[0]}:")
-            full = len(self._opening) + len(self.server_state.connections) >= MAX_CONNECTIONS
+            held = [*self._opening.values(), *(each.network for each in self._connections())]
+            full = len(held) >= MAX_CONNECTIONS or held.count(network) >= MAX_OF_ONE
             if full or self._attempts.wait(network) > 0.0:
                 connection.close()
                 continue
             task = asyncio.create_task(self._open(connection, network))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._opening[task] = network
+            task.add_done_callback(self._opening.pop)
 
     async def _open(self, connection: socket.socket, network: str) -> None:
         seconds = None if self._tls is None else HEADER_SECONDS
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls, ssl_handshake_timeout=seconds)
+            protocol = partial(_Protocol, self.config, self.server_state, self.lifespan.state, network=network)
+            await loop.connect_accepted_socket(protocol, connection, ssl=self._tls, ssl_handshake_timeout=seconds)
         except OSError:
             # No TLS, or none in time.
             self._attempts.failed(network)
             connection.close()
 
-    def _protocol(self) -> H11Protocol:
-        return _Protocol(self.config, self.server_state, self.lifespan.state)
+    def _connections(self) -> Iterator["_Protocol"]:
+        return (each for each in self.server_state.connections if isinstance(each, _Protocol))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything, in the end without waiting for clients to agree."""
@@ -148,6 +153,10 @@ class _Protocol(H11Protocol):
     """Closes a connection whose request does not come: uvicorn itself waits for it without end."""
 
     _overdue: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, network: str) -> None:
+        super().__init__(*arguments)
+        self.network = network
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
