@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -17,7 +18,7 @@ from ostiary.core import Proof, Secret
 from ostiary.gate.ports import Refused
 from ostiary.oauth import Answer, OAuth
 from ostiary.oauth.authentication import ASSERTION_TYPE
-from ostiary.oauth.grants import JWT_BEARER, TOKEN_EXCHANGE
+from ostiary.oauth.grants import JWT_BEARER, SAML2_BEARER, TOKEN_EXCHANGE
 from tests.accounts.fakes import ME, SOURCE, URL, World, opened
 from tests.identity.fakes import NOW, ec_key, sign
 
@@ -414,3 +415,39 @@ async def test_a_token_is_bound_to_the_certificate_it_was_asked_for_with(world: 
 def bound(token: Secret, *certificates: bytes) -> Proof:
     """Token and chain of one connection."""
     return Proof(token, "orders", SOURCE, encrypted=True, loopback=False, certificates=certificates)
+
+
+# ---------------------------------------------------------------- SAML assertions
+
+
+async def test_a_saml_assertion_gives_one_token(world: Issuing) -> None:
+    """RFC 7522: as base64url, verified by who knows its issuer; a second use is refused, wherever the first one was."""
+    form = {"grant_type": SAML2_BEARER, "assertion": "PHNhbWw"}
+    wrong = await world.token({**form, "audience": "nowhere"})
+    assert (wrong.status, wrong.body["error"]) == (400, "invalid_target")
+    answer = await world.token({**form, "audience": "stock"})
+    assert answer.status == 200
+    assert world.others.asked[-1].token == Secret("PHNhbWw")
+    assert (await world.login(Secret(answer.body["access_token"]), "stock")).id == "corp:dana"
+    again = await world.token(form)
+    assert (again.status, again.body["error"]) == (400, "invalid_grant")
+    assert "used before" in again.body["error_description"]
+    assert world.repository.used_up == {"saml:corp:jti": NOW + 60 + 3600}
+    assert SAML2_BEARER in world.oauth.metadata().body["grant_types_supported"]
+
+
+@pytest.mark.parametrize("assertion", ["a.b.c", "PHN/", "PH+h", "PHNhbWw===", "{}", "PH\nhb"])
+async def test_what_is_no_saml_assertion(world: Issuing, assertion: str) -> None:
+    """Anything but base64url is not even looked at; one that is refused is a grant that is not good."""
+    answer = await world.token({"grant_type": SAML2_BEARER, "assertion": assertion})
+    assert (answer.status, answer.body["error"], world.others.asked) == (400, "invalid_request", [])
+    answer = await world.token({"grant_type": SAML2_BEARER, "assertion": "bad"})
+    assert (answer.body["error"], world.repository.used_up) == ("invalid_grant", {})
+
+
+async def test_an_assertion_whose_id_says_nothing(world: Issuing) -> None:
+    """What is known by a digest of its encoding could be encoded anew, and used again."""
+    assert world.tokens is not None
+    named = await world.others.identify(bound(Secret("PHNhbWw")))
+    with pytest.raises(Refused, match=r"its id \(ID\) is missing"):
+        await world.tokens.use_up(replace(named, proof_id="sha256:00"))

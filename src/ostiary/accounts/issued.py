@@ -32,6 +32,8 @@ TOKEN_CLAIM: Final = "token"  # noqa: S105 - names a claim
 _STANDING: Final = "standing"
 
 
+#: Seconds that an assertion may be taken after its end, at most: an issuer's `leeway` is no longer.
+_LATE: Final = 3600.0
 #: Member of `cnf` (RFC 8705 §3.1).
 _THUMBPRINT: Final = "x5t#S256"
 
@@ -178,6 +180,17 @@ class Tokens:
             return self.verify(parse_compact(token.reveal()))
         except Refused:
             return None
+
+    async def use_up(self, proven: Principal) -> None:
+        """A SAML assertion gives one token, whichever process or sign-in it is brought to. Raises Refused.
+
+        `proven`: whom it names. An id that is no short text stands for nothing: the same assertion has many encodings.
+        """
+        if proven.proof_id.startswith("sha256:"):
+            raise refused("its id (ID) is missing, or is not plain text of at most 128 characters")
+        until = proven.expires_at + _LATE
+        if not await self._repository.spend(f"saml:{proven.issuer}:{proven.proof_id}", until, self._clock()):
+            raise refused("it was used before, and gives one token only", "get a new assertion")
 
     async def revoke(self, issued: Issued) -> None:
         """Good no more; sessions it opened end within seconds."""

@@ -1,5 +1,6 @@
-"""The grants: client credentials (RFC 6749 §4.4), token exchange (RFC 8693), JWT bearer (RFC 7523 §2.1)."""
+"""The grants: client credentials (RFC 6749), token exchange (RFC 8693), JWT and SAML bearer (RFC 7523, RFC 7522)."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
@@ -29,7 +30,9 @@ from ostiary.oauth.request import Form
 CLIENT_CREDENTIALS: Final = "client_credentials"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-GRANTS: Final = (CLIENT_CREDENTIALS, TOKEN_EXCHANGE, JWT_BEARER)
+SAML2_BEARER: Final = "urn:ietf:params:oauth:grant-type:saml2-bearer"
+GRANTS: Final = (CLIENT_CREDENTIALS, TOKEN_EXCHANGE, JWT_BEARER, SAML2_BEARER)
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 _TYPE: Final = "urn:ietf:params:oauth:token-type:"
 _SUBJECTS: Final = {_TYPE + name for name in ("jwt", "id_token", "access_token", "saml2")}
 _REQUESTED: Final = {"", _TYPE + "access_token", _TYPE + "jwt"}
@@ -82,6 +85,8 @@ class Grants:
             return await self._exchange(form, client)
         if grant == JWT_BEARER:
             return await self._bearer(form, client)
+        if grant == SAML2_BEARER:
+            return await self._saml(form, client)
         if grant in PEOPLE_GRANTS and self._people is not None:
             return await self._person(self._people, grant, form, client)
         raise UnsupportedGrantTypeError(None)
@@ -108,6 +113,19 @@ class Grants:
         if account is not None:
             return self._issue(form, self._of(account), client or account, account)
         return self._issue(form, await self._subject(form.get("assertion"), form.source), client, None)
+
+    async def _saml(self, form: Form, client: Client | None) -> dict[str, object]:
+        assertion = form.required("assertion")
+        if not _BASE64URL.fullmatch(assertion):
+            raise InvalidRequestError("assertion must be a SAML 2.0 assertion in base64url")
+        # Before it is used up: it serves once.
+        self._wanted(form, ())
+        subject = await self._subject(assertion, form.source)
+        try:
+            await self._tokens.use_up(subject)
+        except Refused as refused:
+            raise of_grant(refused) from None
+        return self._issue(form, subject, client, None)
 
     async def _person(self, people: PeopleGrants, grant: str, form: Form, client: Client | None) -> dict[str, object]:
         if client is not None:
