@@ -83,6 +83,10 @@ def test_issuers_with_files(desk: Desk) -> None:
     twice = ("targets:", f"{pki}{pki.replace('pki', 'pki2')}targets:")
     (problem,) = problems(desk, twice)
     assert problem.endswith('issuers: issuer "pki2": "pki" trusts the same authority')
+    listed = ("targets:", f"{pki.replace('ca.pem', 'ca.pem, crl: ca.crl')}targets:")
+    assert problems(desk, listed)[0].endswith("issuer pki: ca.crl can't be read: No such file or directory")
+    (desk.home / "ca.crl").write_text("x")
+    assert "crl: ca.crl: it is not a certificate revocation list" in problems(desk, listed)[0]
     root.write_text("x")
     assert "is not a PEM file of certificates" in problems(desk, ("targets:", f"{pki}targets:"))[0]
 

@@ -493,15 +493,17 @@ def test_an_issuer_of_certificates(tmp_path: Path) -> None:
     """Its settings arrive, its bundle's path is relative to the file, and it needs TLS."""
     mesh = (
         "  - {name: mesh, type: x509, ca: ca.pem, trust_domain: acme.example, subject: uri, kind: human,\n"
-        "     bind: {O: acme}, groups: '{OU}', session_grace: 1s, max_session: 1h}\n"
+        "     bind: {O: acme}, groups: '{OU}', crl: [a.crl, b.crl],\n"
+        "     session_grace: 1s, max_session: 1h}\n"
     )
     (_, issuer) = load(tmp_path, GOOD.replace("targets:", f"{mesh}targets:")).issuers
     bind: dict[str, BoundValue | tuple[BoundValue, ...]] = {"O": "acme"}
     assert issuer == X509Issuer(
-        *("mesh", tmp_path / "ca.pem", "acme.example", "uri", PrincipalKind.HUMAN, bind, ("{OU}",), 1.0, 3600.0)
+        *("mesh", tmp_path / "ca.pem", "acme.example", "uri", PrincipalKind.HUMAN, bind, ("{OU}",)),
+        *((tmp_path / "a.crl", tmp_path / "b.crl"), 1.0, 3600.0),
     )
     assert problems(tmp_path, GOOD.replace("targets:", f"{mesh}{mesh.replace('mesh', 'm2')}targets:")) == [
-        ':12: issuers.2: "mesh" is the same issuer X.509-SVID acme.example: one of both will do'
+        ':13: issuers.2: "mesh" is the same issuer X.509-SVID acme.example: one of both will do'
     ]
     without = GOOD.replace("tls: auto", "plaintext_loopback: true").replace("targets:", f"{mesh}targets:")
     assert problems(tmp_path, without) == [

@@ -87,6 +87,28 @@ class Authority:
         every = (holder.certificate, *holder.between, authority.certificate)
         return tuple(each.public_bytes(Encoding.DER) for each in every)
 
+    def revoking(
+        self,
+        *revoked: x509.Certificate,
+        lists: tuple[x509.Extension[x509.ExtensionType], ...] = (),
+        entries: tuple[x509.Extension[x509.ExtensionType], ...] = (),
+        begins: timedelta = timedelta(days=-1),
+        ends: timedelta = timedelta(days=1),
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> bytes:
+        """A revocation list in PEM."""
+        own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
+        builder = x509.CertificateRevocationListBuilder().issuer_name(own)
+        builder = builder.last_update(self.now + begins).next_update(self.now + ends)
+        for each in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(each.serial_number).revocation_date(self.now)
+            for extension in entries:
+                entry = entry.add_extension(extension.value, extension.critical)
+            builder = builder.add_revoked_certificate(entry.build())
+        for extension in lists:
+            builder = builder.add_extension(extension.value, extension.critical)
+        return builder.sign(key or self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
     def write(self, path: Path) -> Path:
         """Its certificate as a PEM file."""
         path.write_bytes(self.certificate.public_bytes(Encoding.PEM))

@@ -43,9 +43,9 @@ class Keys:
 
     private: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
-    def certificate(self, end: float = NOW + 86400) -> x509.Certificate:
+    def certificate(self, end: float = NOW + 86400, moment: float = NOW) -> x509.Certificate:
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "idp")])
-        begin = datetime.fromtimestamp(NOW, UTC) - timedelta(days=9)
+        begin = datetime.fromtimestamp(moment, UTC) - timedelta(days=9)
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self.private.public_key())
         builder = builder.serial_number(7).not_valid_before(begin).not_valid_after(datetime.fromtimestamp(end, UTC))
         return builder.sign(self.private, hashes.SHA256())

@@ -130,4 +130,6 @@ class Adoption:
             return refusals.changed(f"target {name} was changed")
         if issuer in distrusted:
             return refusals.changed(f'issuer "{issuer}" was changed or removed')
+        if self.identity.now.revoked(session.principal):
+            return refusals.changed("the client's certificate was revoked")
         return None

@@ -14,6 +14,7 @@ from ostiary.export import AnySink, WebhookSettings
 from ostiary.identity import AnyIssuer, HttpFetch, Identities, OidcIssuer, SamlIssuer, X509Issuer
 from ostiary.identity.certificate_issuer import read_authorities
 from ostiary.identity.keys import check_files
+from ostiary.identity.revocation import read_list
 from ostiary.policy import check
 from ostiary.recording import KeyProblem, Signer
 from ostiary.runtime.dial import target_context
@@ -84,6 +85,8 @@ def _check_issuer(issuer: AnyIssuer) -> None:
         check_files(issuer)
     elif isinstance(issuer, X509Issuer):
         read_authorities(issuer.ca)
+        for path in issuer.crl:
+            read_list(path)
     elif isinstance(issuer, SamlIssuer):
         from ostiary.identity.saml.metadata import read_metadata
 

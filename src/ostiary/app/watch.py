@@ -148,11 +148,11 @@ def _files(settings: Settings) -> Iterator[Path]:
     for issuer in settings.issuers:
         match issuer:
             case X509Issuer():
-                yield issuer.ca
+                yield from (issuer.ca, *issuer.crl)
             case SamlIssuer():
                 yield issuer.metadata
             case OidcIssuer():
-                yield from _given(issuer.access.ca_file)
+                yield from _given(issuer.access.ca_file, issuer.jwks_file)
             case _:
                 pass
     for target in settings.targets:

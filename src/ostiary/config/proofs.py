@@ -159,6 +159,7 @@ class Certificates(IssuerSection):
 
     type: Literal["x509"]
     ca: str
+    crl: Texts = ()
     trust_domain: str | None = None
     subject: SubjectName = "common-name"
     groups: Texts = ()
@@ -169,6 +170,7 @@ class Certificates(IssuerSection):
         return X509Issuer(
             name=self.name,
             ca=base / self.ca,
+            crl=tuple(base / each for each in self.crl),
             trust_domain=self.trust_domain,
             subject=self.subject,
             kind=PrincipalKind(self.kind),

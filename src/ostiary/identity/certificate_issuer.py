@@ -39,13 +39,15 @@ class X509Issuer:
     bind: Mapping[str, BoundValue | tuple[BoundValue, ...]] = field(default_factory=dict)
     #: `team/{OU}`; see `groups`. The same names stand for claims.
     groups: tuple[str, ...] = ()
+    #: Files of revocation lists, PEM or DER. With any, there must be one of each authority in a chain, good now.
+    crl: tuple[Path, ...] = ()
     session_grace: float = 60.0
     max_session: float = 12 * 3600.0
     templates: tuple[GroupTemplate, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         with made_for(self):
-            check_tuples(self, "groups")
+            check_tuples(self, "groups", "crl")
             if self.trust_domain is not None:
                 check_trust_domain(self.trust_domain)
             if self.subject not in get_args(SubjectName):

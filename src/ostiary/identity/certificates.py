@@ -17,6 +17,7 @@ from ostiary.identity.certificate_issuer import X509Issuer, is_authority, read_a
 from ostiary.identity.claims import is_safe_text
 from ostiary.identity.groups import GroupNames, UnfitClaim
 from ostiary.identity.refuse import refused as refused_proof
+from ostiary.identity.revocation import RevocationList, Revoked, check_chain, is_revoked, named, read_list
 from ostiary.identity.rules import MAX_SUBJECT, check_bound
 from ostiary.identity.spiffe import is_workload
 
@@ -38,14 +39,15 @@ class X509Identity:
         clock: Unix seconds.
 
     Raises:
-        OSError: A bundle can't be read.
-        ValueError: A bundle is none, or two issuers can't be told apart.
+        OSError: A bundle or a revocation list can't be read.
+        ValueError: A bundle or a revocation list is none, or two issuers can't be told apart.
     """
 
     def __init__(self, issuers: Iterable[X509Issuer], names: GroupNames, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._names = names
         self._issuers: list[tuple[X509Issuer, frozenset[bytes]]] = []
+        self._lists: dict[str, tuple[RevocationList, ...]] = {}
         for issuer in issuers:
             roots = read_authorities(issuer.ca)
             for other, taken in self._issuers:
@@ -55,11 +57,13 @@ class X509Identity:
                 if roots & taken and not apart:
                     raise ValueError(f'issuer "{issuer.name}": "{other.name}" trusts the same authority')
             self._issuers.append((issuer, roots))
+            self._lists[issuer.name] = tuple(map(read_list, issuer.crl))
 
     def identify(self, proof: Proof) -> Principal:
         """The holder of the certificate that TLS verified. Raises Refused(IDENTITY)."""
         try:
-            leaf = x509.load_der_x509_certificate(proof.certificates[0])
+            chain = [x509.load_der_x509_certificate(each) for each in proof.certificates]
+            leaf = chain[0]
             claims = _claims(leaf)
             authority = is_authority(leaf)
         except ValueError:
@@ -71,6 +75,13 @@ class X509Identity:
             raise refused("it has expired, or is not valid yet", _NEW_CERTIFICATE)
         if authority:
             raise refused("it is an authority's own")
+        shown = {"serial": f"{leaf.serial_number:x}"}
+        if lists := self._lists[issuer.name]:
+            try:
+                check_chain(chain, lists, now)
+            except Revoked as error:
+                raise refused(str(error), "ask who runs the authority for a new certificate or list") from None
+            shown["chain"] = named(chain)
         subject = _subject(issuer, leaf, claims)
         check_bound(issuer.name, issuer.bind, claims)
         try:
@@ -85,8 +96,12 @@ class X509Identity:
             expires_at=ends,
             session_until=min(ends + issuer.session_grace, now + issuer.max_session),
             proof_id=f"sha256:{leaf.fingerprint(hashes.SHA256()).hex()[:32]}",
-            claims={"serial": f"{leaf.serial_number:x}"},
+            claims=shown,
         )
+
+    def revoked(self, principal: Principal) -> bool:
+        """Was a certificate revoked that let this holder of one in?"""
+        return is_revoked(principal.claims.get("chain", ""), self._lists.get(principal.issuer, ()))
 
     def _issuer(self, root: bytes, claims: dict[str, object]) -> X509Issuer:
         """Whose root it is; of several that share one, whose trust domain."""

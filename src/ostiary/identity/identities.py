@@ -78,6 +78,10 @@ class Identities:
         """Those of each OIDC issuer, by its name."""
         return self._oidc.keys()
 
+    def revoked(self, principal: Principal) -> bool:
+        """See `X509Identity.revoked`."""
+        return self._x509.revoked(principal)
+
     def renewed(self, issuers: Iterable[AnyIssuer], beside: Iterable[AnyIssuer] = ()) -> "Identities":
         """Identities of these issuers that know what this one knows. Raises as the class does; this one stays."""
         made = Identities(

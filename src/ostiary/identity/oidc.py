@@ -80,10 +80,10 @@ class OidcIdentity:
         return {issuer.name: keys for issuer, keys in self._issuers.values()}
 
     def inherit(self, other: "OidcIdentity") -> None:
-        """Go on with the keys that another one had of the same issuers."""
+        """Go on with the keys that another one had of the same issuers; those of files are read again."""
         for url, (issuer, _) in self._issuers.items():
             known = other._issuers.get(url)
-            if known is not None and known[0] == issuer:
+            if known is not None and known[0] == issuer and issuer.jwks_file is None:
                 self._issuers[url] = known
 
     async def identify(self, proof: Proof) -> Principal:
