@@ -120,6 +120,8 @@ class Api:
     targets: dict[str, Target]
     adopts: list[bool] = field(default_factory=lambda: [True])
     ready: list[bool] = field(default_factory=lambda: [True])
+    #: Of the latest configuration.
+    problems: list[str] = field(default_factory=list)
     _client: AsyncClient | None = None
 
     async def repermit(self, more: str) -> None:
@@ -170,7 +172,7 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         policy = CedarPolicy(settings.policies, time.time)
         people, live = People(), Sessions()
         targets = {target.name: target for target in settings.targets}
-        ready, adopts = [True], [True]
+        ready, adopts, problems = [True], [True], list[str]()
 
         async def adopted() -> bool:
             return adopts[0]
@@ -190,6 +192,7 @@ async def serving(home: Path) -> AsyncIterator[Api]:
             leases,
             attempts,
             adopted=adopted,
+            problems=lambda: problems,
         )
 
         async def is_ready() -> bool:
@@ -199,4 +202,4 @@ async def serving(home: Path) -> AsyncIterator[Api]:
         app = make_app(control, Version(version="1.2.3", node="node-1"), is_ready, tls=True)
         transport = ASGITransport(app=app, client=("127.0.0.1", 4711), raise_app_exceptions=True)
         client = await stack.enter_async_context(AsyncClient(transport=transport, base_url="https://gateway"))
-        yield Api(desk, app, people, live, policy, store, targets, adopts, ready, client)
+        yield Api(desk, app, people, live, policy, store, targets, adopts, ready, problems, client)

@@ -7,7 +7,7 @@ import pytest
 from ostiary.core import Proof
 from tests.api.kit import Api
 
-READS = ("/targets", "/issuers", "/policies", "/classifications", "/sessions", "/approvals", "/version")
+READS = ("/targets", "/issuers", "/policies", "/classifications", "/sessions", "/approvals", "/health", "/version")
 
 
 @pytest.mark.parametrize("path", [*READS, "/targets/orders", "/sessions/a", "/approvals/7K2P7K2P", "/policies/works"])

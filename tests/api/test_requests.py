@@ -176,6 +176,17 @@ async def test_readiness(api: Api) -> None:
     assert (answer.status_code, answer.json()["status"]) == (503, 503)
 
 
+async def test_a_configuration_that_is_not_in_force(api: Api) -> None:
+    """Whoever may view the gateway reads why; readiness says nothing of it, for it needs no token."""
+    assert (await api.get("/health", "t-ops")).json() == {"status": "ok", "problems": []}
+    api.problems += [f"targets[{number}]: no such file" for number in range(150)]
+    said = (await api.get("/health", "t-ops")).json()
+    assert (said["status"], len(said["problems"]), said["problems"][0]) == ("not-adopted", 100, api.problems[0])
+    denied = await api.get("/health", "t-eve")
+    assert (denied.status_code, "no such file" in denied.text) == (403, False)
+    assert (await api.get("/readyz", None)).json() == {"status": "ok"}
+
+
 # ---------------------------------------------------------------- the guard alone
 
 

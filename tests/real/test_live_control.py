@@ -229,6 +229,8 @@ def test_what_can_not_be_used(served: Served) -> None:
     until(lambda: served.events("configuration not adopted; the one before stays in force"), "it is said", SECONDS)
     (problem,) = served.events("configuration not adopted; the one before stays in force")[-1]["problems"]
     assert "credential.type: must be" in problem
+    health = served.api("GET", "/api/v1/health", served.token("dana", "ops")).json()
+    assert health == {"status": "not-adopted", "problems": [problem]}
     assert connection.execute("SELECT count(*) FROM people").fetchone() == (10,)
     served.policy(f'{POLICY}@id("none") forbid (principal, action == Action::"read", resource);\n')
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +79,8 @@ class Rooms:
     audit: AuditLog | None = None
     #: Brings what is stored into force; False: that goes on; None: none does.
     adopted: Callable[[], Awaitable[bool]] | None = None
+    #: Why the latest configuration is not in force; none: it is.
+    problems: Callable[[], Sequence[str]] = tuple
     #: Told what is in force, whenever that changes.
     followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)
     #: See `Part`.
@@ -162,7 +164,7 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
     access = Access(LimitedIdentity(rooms.identity, rooms.attempts).identify, rooms.policy, rooms.targets)
     changes = Changes(audit.write)
     desk = ApprovalDesk(rooms.store.approvals, rooms.groups, time.time, rooms.approvals.wake)
-    inventory = inventory_of(settings, access, rooms.policy, rooms.targets, rooms.masking)
+    inventory = inventory_of(settings, access, rooms.policy, rooms.targets, rooms.masking, rooms.problems)
     in_force = settings
 
     def follow(now: Settings, masking: MaskingConfig) -> None:

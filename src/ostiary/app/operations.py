@@ -1,7 +1,7 @@
 """The use-cases on a gateway's state, whether or not it runs."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -113,9 +113,14 @@ def kinds_of(settings: Settings) -> dict[str, str]:
 
 
 def inventory_of(
-    settings: Settings, access: Access, policy: CedarPolicy, targets: Mapping[str, Target], masking: MaskingConfig
+    settings: Settings,
+    access: Access,
+    policy: CedarPolicy,
+    targets: Mapping[str, Target],
+    masking: MaskingConfig,
+    problems: Callable[[], Sequence[str]],
 ) -> Inventory:
-    """What is declared, for whoever may see it. `targets`: those in force, whatever they will be."""
+    """What is declared, for whoever may see it. `targets`, `problems`: at each moment."""
     return Inventory(
         access,
         policy,
@@ -125,6 +130,7 @@ def inventory_of(
         masking,
         judged,
         time.time,
+        problems,
     )
 
 

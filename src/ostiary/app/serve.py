@@ -181,6 +181,7 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
                 people,
                 audit,
                 watch.adopted,
+                lambda: watch.problems,
                 adoption.followers,
                 part.complete,
             )

@@ -1,6 +1,6 @@
 """What is declared and in force: targets, issuers, policies, classifications. Reading only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ostiary.accounts.issued import TOKEN_CLAIM
@@ -58,6 +58,7 @@ class Inventory:
         masking: in force.
         judge: SQL text on a target, as the gate would see it without a catalogue of the server.
         clock: Unix seconds.
+        problems: why the latest configuration is not in force; none: it is.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Inventory:
         masking: MaskingConfig,
         judge: Callable[[Target, str], Action],
         clock: Callable[[], float],
+        problems: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._access = access
         self._policy = policy
@@ -79,6 +81,7 @@ class Inventory:
         self._masking = masking
         self._judge = judge
         self._clock = clock
+        self._problems = problems
 
     def adopt(self, credentials: Mapping[str, str], issuers: tuple[AnyIssuer, ...], masking: MaskingConfig) -> None:
         """Other ones are in force, arguments as of the class; `targets` is a mapping that changes by itself."""
@@ -96,6 +99,11 @@ class Inventory:
         else:
             proof = next((_PROOFS[type(each)] for each in self._issuers if each.name == who.issuer), "")
         return Me(who, proof, tuple(each for each in ControlAction if self._access.permits(caller, each)))
+
+    def problems(self, caller: Caller) -> Sequence[str]:
+        """Why the latest configuration is not in force; empty: it is. Raises Denied."""
+        self._access.require(caller, _VIEW)
+        return self._problems()
 
     def list_targets(self, caller: Caller, after: str, limit: int) -> Page[TargetView]:
         """Those the caller may view, by name."""

@@ -1,13 +1,16 @@
 """The gateway itself."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
 from ostiary.accounts.issued import TOKEN_CLAIM
 from ostiary.api.models.base import moment_of
 from ostiary.control.inventory import Me
+
+MAX_PROBLEMS: Final = 100
 
 
 class Version(BaseModel):
@@ -21,6 +24,20 @@ class Health(BaseModel):
     """It is as it should be."""
 
     status: Literal["ok"] = "ok"
+
+
+class GatewayHealth(BaseModel):
+    """Whether what is configured is in force."""
+
+    status: Literal["ok", "not-adopted"] = Field(
+        description="`not-adopted`: the latest configuration can't be used, and the one before it is in force."
+    )
+    problems: list[str] = Field(description="What is wrong with it, 100 at most.")
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> "GatewayHealth":
+        """From the use-case's."""
+        return cls(status="not-adopted" if problems else "ok", problems=list(problems[:MAX_PROBLEMS]))
 
 
 class MeOut(BaseModel):

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from ostiary.api.caller import CallerDep
-from ostiary.api.models.gateway import Health, Version
+from ostiary.api.caller import CallerDep, Control
+from ostiary.api.models.gateway import GatewayHealth, Health, Version
 from ostiary.api.problems import problem, responses
 
 #: Seconds that readiness may take to tell, and that an answer holds: whoever asks without a token asks nobody else.
@@ -44,5 +44,10 @@ def build(version: Version, ready: Callable[[], Awaitable[bool]]) -> tuple[APIRo
     async def show_version(_: CallerDep) -> Version:
         """What runs. Any token that is believed will do."""
         return version
+
+    @inside.get("/health")
+    async def show_health(caller: CallerDep, control: Control) -> GatewayHealth:
+        """Whether the process that answers runs with the latest configuration; takes `view` on the gateway."""
+        return GatewayHealth.of(control.inventory.problems(caller))
 
     return outside, inside
