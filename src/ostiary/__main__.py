@@ -89,7 +89,7 @@ async def _serving(path: Path, files: int, workers: int, worker: int) -> None:
     if one is not None:
         part = await one.part()
     elif crew is not None:
-        part = Part(listen={}, complete=crew.complete)
+        part = Part(listen={}, shared=crew.shared, complete=crew.complete)
     gateway = await start(settings, part)
     try:
         process.settle()

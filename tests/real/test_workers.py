@@ -162,6 +162,11 @@ def test_sessions_are_ended_everywhere(served: Served) -> None:
         found = [each["session_id"] for each in listed["items"]]
         return found if len(found) == 3 else []
 
+    def counted() -> bool:
+        shown = served.api("GET", "/metrics", served.token("ada", "ops")).text
+        return 'ostiary_sessions{protocol="postgres",target="shop"} 3.0' in shown
+
+    until(counted, "all are counted", SECONDS)
     for session_id in until(seen, "all are seen", SECONDS):
         path = f"/api/v1/sessions/{session_id}/kill"
         ended = served.api("POST", path, ops, {"reason": "wrong database"})

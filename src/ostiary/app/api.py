@@ -47,7 +47,7 @@ from ostiary.recording import AuditLog, FileRecording, Signer, TrustedKeys
 from ostiary.runtime.dial import target_context
 from ostiary.runtime.live import LiveSessions
 from ostiary.store import Store
-from ostiary.telemetry import Meter, exposition
+from ostiary.telemetry import Meter, Numbers, exposition
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -85,6 +85,8 @@ class Rooms:
     followers: list[Callable[[Settings, MaskingConfig], None]] = field(default_factory=list)
     #: See `Part`.
     complete: Callable[[], bool] = lambda: True
+    #: Of all processes; None: of this one alone.
+    numbers: Callable[[], Numbers] | None = None
 
 
 async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> int:
@@ -104,7 +106,7 @@ async def start_api(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> 
         await rooms.store.answers()
         return rooms.complete() and os.access(settings.recordings, os.W_OK | os.X_OK)
 
-    beside = [metrics.build(lambda: exposition(rooms.meter.numbers()))]
+    beside = [metrics.build(lambda: exposition((rooms.numbers or rooms.meter.numbers)()))]
     if rooms.oauth is not None:
         from ostiary.api.routes import oauth
 

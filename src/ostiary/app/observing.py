@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
 
 from ostiary import __version__
 from ostiary.accounts import ISSUER_NAME
@@ -21,14 +24,19 @@ from ostiary.identity.keys import IssuerKeys
 from ostiary.policy import CedarPolicy
 from ostiary.recording import FileRecording
 from ostiary.runtime.listener import Listener
-from ostiary.telemetry import Meter, families
+from ostiary.telemetry import Meter, Numbers, Snapshots, SnapshotWriter, families, merge
 from ostiary.telemetry.meter import Sample
 
 if TYPE_CHECKING:
     from ostiary.api.access_log import Served
 
+log = structlog.get_logger()
+
 #: Seconds between two looks at how late a timer comes.
 LAG_SECONDS: Final = 0.5
+#: Between two times that a worker's numbers are written.
+WRITE_SECONDS: Final = 1.0
+_NUMBERS: Final = "numbers"
 
 
 class HasKeys(Protocol):
@@ -123,6 +131,26 @@ async def watch_lag(meter: Meter) -> None:
         began = time.perf_counter()
         await asyncio.sleep(LAG_SECONDS)
         meter.observe(families.LAG, max(0.0, time.perf_counter() - began - LAG_SECONDS))
+
+
+def numbers_of_all(meter: Meter, shared: Path) -> Callable[[], Numbers]:
+    """What this process and the workers have counted together."""
+    snapshots = Snapshots(shared / _NUMBERS, time.time)
+    return lambda: merge([meter.numbers(), snapshots.numbers()])
+
+
+async def write_numbers(meter: Meter, shared: Path) -> None:
+    """Have this worker's numbers read by the process that shows them, until cancelled."""
+    writer, failed = SnapshotWriter(shared / _NUMBERS, meter, time.time), False
+    while True:
+        try:
+            writer.write()
+            failed = False
+        except OSError as error:
+            if not failed:
+                log.warning("metrics of a worker could not be written", error=str(error))
+            failed = True
+        await asyncio.sleep(WRITE_SECONDS)
 
 
 async def start_metrics(stack: AsyncExitStack, render: Callable[[], bytes], host: str, port: int) -> int:

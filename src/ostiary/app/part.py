@@ -19,8 +19,8 @@ class Part:
     worker: int = 0
     #: Protocol → (host, port), in place of those configured.
     listen: Mapping[str, tuple[str, int]] | None = None
-    #: Where the workers' sockets are.
-    sockets: Path | None = None
+    #: Directory of the gateway's own that its processes share: the workers' sockets, and what they count.
+    shared: Path | None = None
     #: Every worker serves.
     complete: Callable[[], bool] = lambda: True
 

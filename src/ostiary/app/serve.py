@@ -23,7 +23,7 @@ from ostiary.app.ending import AccountStanding, end_closed, end_unwelcome
 from ostiary.app.exporting import exporter_of, stopping
 from ostiary.app.issuing import issuers_of
 from ostiary.app.listening import client_roots, listen, protocol_tls
-from ostiary.app.observing import observe, start_metrics, watch_lag
+from ostiary.app.observing import numbers_of_all, observe, start_metrics, watch_lag, write_numbers
 from ostiary.app.part import WHOLE, Part
 from ostiary.app.people import first_link, people_of
 from ostiary.app.watch import Watch, stamp
@@ -132,8 +132,11 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
         serving: dict[str, int] = {}
         attempts = Attempts(time.monotonic)
         live, listeners, interrupts = LiveSessions(), list[Listener](), Interrupts()
-        if part.sockets is not None:
-            neighbours = Neighbours(part.sockets, part.worker, interrupts)
+        numbers = meter.numbers
+        if part.shared is not None and not part.worker:
+            numbers = numbers_of_all(meter, part.shared)
+        elif part.shared is not None:
+            neighbours = Neighbours(part.shared, part.worker, interrupts)
             await neighbours.start()
             stack.push_async_callback(neighbours.close)
         presences = Presences(store.presences, live, settings.node, time.time)
@@ -152,6 +155,7 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
         observe(meter, gate, listeners, recording, others, leases, policy)
         watch = Watch(adoption, store, seen, stored.revision)
         exporting = () if exporter is None else (exporter.run(),)
+        counting = (write_numbers(meter, part.shared),) if part.shared is not None and part.worker else ()
         for work in (
             watch.run(),
             leases.run(),
@@ -159,6 +163,7 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
             end_closed(Liveness(store.accounts, time.time), listeners),
             end_unwelcome(policy, targets, listeners),
             watch_lag(meter),
+            *counting,
             *exporting,
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
@@ -184,10 +189,11 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
                 lambda: watch.problems,
                 adoption.followers,
                 part.complete,
+                numbers,
             )
             serving["api"] = await start_api(stack, settings, rooms)
         if settings.metrics is not None:
-            serving["metrics"] = await start_metrics(stack, lambda: exposition(meter.numbers()), *settings.metrics)
+            serving["metrics"] = await start_metrics(stack, lambda: exposition(numbers()), *settings.metrics)
         link = await first_link(settings, store, people) if people is not None else None
         return Running(serving, link, adoption, watch, stack.pop_all())
 

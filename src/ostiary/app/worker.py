@@ -21,8 +21,8 @@ class Order(msgspec.Struct, frozen=True):
 
     #: Protocol → (host, port).
     listen: Mapping[str, tuple[str, int]]
-    #: Directory of the workers' sockets.
-    sockets: str
+    #: See `Part`.
+    shared: str
 
     def line(self) -> bytes:
         """As it is sent."""
@@ -50,7 +50,7 @@ class Worker:
         except msgspec.DecodeError as error:
             raise ValueError("workers are begun by `ostiary serve --workers` alone") from error
         self._watching = asyncio.create_task(self._watch(reader))
-        return Part(self._number, order.listen, Path(order.sockets))
+        return Part(self._number, order.listen, Path(order.shared))
 
     def serves(self) -> None:
         """Say so."""

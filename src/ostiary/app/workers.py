@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -57,6 +58,11 @@ class Workers:
         self._complete = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def shared(self) -> Path:
+        """See `Part`."""
+        return Path(self._directory.name)
 
     def complete(self) -> bool:
         """Every worker serves."""

@@ -17,6 +17,13 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Merge(StrEnum):
+    """What the numbers of several processes come to."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
 #: Upper bounds in seconds: of a verification or a database's answer, and of a person's.
 QUICK: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 PATIENT: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -31,21 +38,22 @@ class Family:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    merge: Merge = Merge.SUM
 
 
 def _counter(name: str, text: str, *labels: str) -> Family:
     return Family(f"ostiary_{name}", Kind.COUNTER, text, labels)
 
 
-def _gauge(name: str, text: str, *labels: str) -> Family:
-    return Family(f"ostiary_{name}", Kind.GAUGE, text, labels)
+def _gauge(name: str, text: str, *labels: str, merge: Merge = Merge.SUM) -> Family:
+    return Family(f"ostiary_{name}", Kind.GAUGE, text, labels, merge=merge)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = QUICK) -> Family:
     return Family(f"ostiary_{name}", Kind.HISTOGRAM, text, labels, buckets)
 
 
-BUILD = _gauge("build_info", "1, with what runs.", "version")
+BUILD = _gauge("build_info", "1, with what runs.", "version", merge=Merge.MAX)
 SESSIONS = _gauge("sessions", "Sessions that live now.", "target", "protocol")
 OPENED = _counter("sessions_opened", "Sessions that were opened.", "target", "protocol")
 SESSIONS_REFUSED = _counter(
@@ -82,7 +90,7 @@ LEASE = _histogram(
 LEASES = _gauge("leases", "Credentials that may exist on targets; state: intent, active, revoking.", "target", "state")
 RECORDINGS = _counter("recordings", "Recordings; event: opened, sealed, unsealed.", "event")
 RECORDS = _counter("recording_records", "Lines of recordings that are closed.")
-POLICY_VERSION = _gauge("policy_version", "Version of the policies in force in this process.")
+POLICY_VERSION = _gauge("policy_version", "Version of the policies in force in this process.", merge=Merge.MAX)
 RELOADS = _counter("reloads", "Reloads of what is configured; result: ok, failed.", "result")
 REQUESTS = _histogram(
     "api_request_seconds", "Requests of the API by template of their route; none where there is no such route.",

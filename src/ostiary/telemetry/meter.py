@@ -1,4 +1,4 @@
-"""The numbers of the process.
+"""The numbers of one process, and what those of several come to.
 
 Counters and histograms are added to where something happens that nobody waits microseconds for. Everything that is
 counted elsewhere (the gate's tallies, sessions that live) is read when somebody looks, from sources.
@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Final
 
 from ostiary.core.printable import printable
-from ostiary.telemetry.families import SERIES_LOST, Family, Kind
+from ostiary.telemetry.families import FAMILIES, SERIES_LOST, Family, Kind, Merge
 
 #: Series of one metric; what comes later goes under `other`.
 MAX_SERIES: Final = 2000
@@ -21,7 +21,7 @@ _OTHER: Final = "other"
 Labels = tuple[str, ...]
 #: One number, or of a histogram a count for each bucket (not cumulative), those above the last, and the sum.
 Values = tuple[float, ...]
-#: Metric → labels → values.
+#: Metric → labels → values. Plain, so that it can be written, read and merged.
 Numbers = dict[str, dict[Labels, Values]]
 #: Metric, labels, value.
 Sample = tuple[Family, Labels, float]
@@ -72,10 +72,42 @@ class Meter:
         return found
 
 
+def merge(parts: Iterable[Numbers]) -> Numbers:
+    """Those of several processes as one: sums, but for what only the greatest of says something."""
+    merged: Numbers = {}
+    for part in parts:
+        for name, series in part.items():
+            family = FAMILIES.get(name)
+            if family is None:
+                continue
+            into = merged.setdefault(name, {})
+            for labels, values in series.items():
+                if len(labels) != len(family.labels) or len(values) != _width(family):
+                    continue
+                if labels not in into and len(into) >= MAX_SERIES:
+                    labels = (_OTHER,) * len(labels)  # noqa: PLW2901 - it goes on under that name
+                before = into.get(labels)
+                if before is None:
+                    into[labels] = values
+                else:
+                    add = max if family.merge is Merge.MAX else _add
+                    into[labels] = tuple(map(add, before, values))
+    return merged
+
+
+def without_gauges(numbers: Numbers) -> Numbers:
+    """What a process that is gone leaves: its counts, and nothing that is."""
+    return {name: series for name, series in numbers.items() if FAMILIES[name].kind is not Kind.GAUGE}
+
+
 def cumulative(family: Family, values: Values) -> list[tuple[str, float]]:
     """A histogram's buckets as Prometheus has them: `le`, count."""
     bounds = [*map(str, family.buckets), "+Inf"]
     return list(zip(bounds, accumulate(values[:-1]), strict=True))
+
+
+def _add(one: float, other: float) -> float:
+    return one + other
 
 
 def _width(family: Family) -> int:
