@@ -11,6 +11,8 @@ import structlog
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ostiary.core.trace import traceparent
+
 log = structlog.get_logger()
 
 #: What asks every few seconds is told at debug.
@@ -33,7 +35,7 @@ class Served:
 
 
 class AccessLog:
-    """Around the guard. What is logged while a request is answered has its id.
+    """Around the guard. What is logged while a request is answered has its id, and that of the caller's trace.
 
     Args:
         app: what answers.
@@ -58,7 +60,7 @@ class AccessLog:
             await send(message)
 
         scope["request_id"] = secrets.token_hex(8)
-        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
+        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"], **_trace(scope)):
             try:
                 await self._app(scope, receive, sent)
             finally:
@@ -77,3 +79,10 @@ class AccessLog:
         log.log(level, "api: served", method=method, route=template, status=status, ms=ms, by=by)
         if self._served is not None:
             self._served(Served(method, template, status, seconds))
+
+
+def _trace(scope: Scope) -> dict[str, str]:
+    """The id of the trace that the caller says it belongs to; nothing where that is not said once and exactly."""
+    said = [value for name, value in scope.get("headers", ()) if name == b"traceparent"]
+    parent = traceparent(said[0].decode("latin-1")) if len(said) == 1 else ""
+    return {"trace_id": parent.split("-")[1]} if parent else {}
