@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from ostiary.core import Principal, Proof
 from ostiary.gate.ports import Refused
 from ostiary.identity.certificate_issuer import X509Issuer, is_authority, read_authorities
 from ostiary.identity.claims import is_safe_text
-from ostiary.identity.groups import GroupNames, UnfitClaim
+from ostiary.identity.groups import GroupNames
+from ostiary.identity.principal import principal_of
 from ostiary.identity.refuse import refused as refused_proof
 from ostiary.identity.revocation import RevocationList, Revoked, check_chain, is_revoked, named, read_list
 from ostiary.identity.rules import MAX_SUBJECT, check_bound
@@ -84,19 +84,17 @@ class X509Identity:
             shown["chain"] = named(chain)
         subject = _subject(issuer, leaf, claims)
         check_bound(issuer.name, issuer.bind, claims)
-        try:
-            groups = self._names.groups(issuer.templates, claims)
-        except UnfitClaim as error:
-            raise refused(str(error), f'change the certificate, or the group templates of "{issuer.name}"') from None
-        return Principal(
-            kind=issuer.kind,
-            issuer=issuer.name,
-            subject=subject,
-            groups=groups,
+        return principal_of(
+            issuer,
+            self._names,
+            subject,
+            claims,
+            shown,
+            now=now,
             expires_at=ends,
-            session_until=min(ends + issuer.session_grace, now + issuer.max_session),
-            proof_id=f"sha256:{leaf.fingerprint(hashes.SHA256()).hex()[:32]}",
-            claims=shown,
+            grace=issuer.session_grace,
+            raw=proof.certificates[0],
+            what="certificate",
         )
 
     def revoked(self, principal: Principal) -> bool:

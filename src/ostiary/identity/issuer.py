@@ -33,6 +33,10 @@ class Issuer(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
+    def kind(self) -> PrincipalKind: ...  # noqa: D102
+    @property
+    def max_session(self) -> float: ...  # noqa: D102
+    @property
     def groups(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def templates(self) -> tuple[GroupTemplate, ...]: ...  # noqa: D102

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ostiary.core import Principal, Proof, Secret
-from ostiary.identity.claims import is_safe_text, recorded_claims
+from ostiary.identity.claims import recorded_claims
 from ostiary.identity.compact import SVID_TYPE, UnverifiedToken, parse_compact, wrong_type
 from ostiary.identity.fetch import Fetch
-from ostiary.identity.groups import GroupNames, UnfitClaim
+from ostiary.identity.groups import GroupNames
 from ostiary.identity.issuer import OidcIssuer
 from ostiary.identity.key_set import VerifyingKey
 from ostiary.identity.keys import IssuerKeys, KeysUnavailable
+from ostiary.identity.principal import principal_of
 from ostiary.identity.refuse import refused
 from ostiary.identity.rules import (
     check_audience,
@@ -112,20 +113,17 @@ class OidcIdentity:
         check_bound(issuer.name, issuer.bind, claims)
         if issuer.rule is not None:
             issuer.rule(claims)
-        try:
-            groups = self._names.groups(issuer.templates, claims)
-        except UnfitClaim as error:
-            raise refused(str(error), f'change the claim, or the group templates of issuer "{issuer.name}"') from None
-        jti = claims.get("jti")
-        principal = Principal(
-            kind=issuer.kind,
-            issuer=issuer.name,
-            subject=subject,
-            groups=groups,
+        principal = principal_of(
+            issuer,
+            self._names,
+            subject,
+            claims,
+            recorded_claims(claims),
+            now=now,
             expires_at=expires_at,
-            session_until=min(expires_at + issuer.session_grace, now + issuer.max_session),
-            proof_id=jti if is_safe_text(jti, 128) else f"sha256:{hashlib.sha256(raw).hexdigest()[:32]}",
-            claims=recorded_claims(claims),
+            grace=issuer.session_grace,
+            raw=raw,
+            proof_id=claims.get("jti"),
         )
         return principal, claims
 

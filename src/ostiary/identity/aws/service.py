@@ -4,7 +4,7 @@ plain text → form → server id → endpoint → date → STS → answer → p
 """
 
 import asyncio
-import hashlib
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -13,7 +13,8 @@ from ostiary.identity.aws.answer import Caller, NoCaller, parse_answer
 from ostiary.identity.aws.issuer import CLAIMS, AwsIssuer, Endpoint
 from ostiary.identity.aws.proof import SignedRequest, parse_proof
 from ostiary.identity.aws.sts import Sts, StsUnavailable
-from ostiary.identity.groups import GroupNames, UnfitClaim
+from ostiary.identity.groups import GroupNames
+from ostiary.identity.principal import principal_of
 from ostiary.identity.refuse import NEW_TOKEN, refused
 from ostiary.identity.rules import check_bound
 
@@ -77,19 +78,17 @@ class AwsIdentity:
         caller = await self._caller(request, endpoint)
         told = {name: getattr(caller, name) for name in CLAIMS}
         check_bound(issuer.name, issuer.bind, told)
-        try:
-            groups = self._names.groups(issuer.templates, told)
-        except UnfitClaim as error:
-            raise refused(str(error), f'change the group templates of issuer "{issuer.name}"') from None
-        return Principal(
-            kind=issuer.kind,
-            issuer=issuer.name,
-            subject=caller.arn,
-            groups=groups,
+        return principal_of(
+            issuer,
+            self._names,
+            caller.arn,
+            told,
+            {name: value for name, value in told.items() if value is not None},
+            now=now,
             expires_at=expires_at,
-            session_until=now + issuer.max_session,
-            proof_id=f"sha256:{hashlib.sha256(raw).hexdigest()[:32]}",
-            claims={name: value for name, value in told.items() if value is not None},
+            # It is a proof for minutes: what bounds a session is its longest time alone.
+            grace=math.inf,
+            raw=raw,
         )
 
     async def _caller(self, request: SignedRequest, endpoint: Endpoint) -> Caller:

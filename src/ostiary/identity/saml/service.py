@@ -4,13 +4,13 @@ bounds → XML → issuer → signature → the signed bytes alone: issuer → a
 attributes → groups → replay
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from ostiary.core import Principal, Proof, Secret
-from ostiary.identity.claims import is_safe_text, recorded_claims
-from ostiary.identity.groups import GroupNames, UnfitClaim
+from ostiary.identity.claims import recorded_claims
+from ostiary.identity.groups import GroupNames
+from ostiary.identity.principal import principal_of
 from ostiary.identity.rules import check_bound
 from ostiary.identity.saml.document import SAML, decode, parse
 from ostiary.identity.saml.issuer import SamlIssuer
@@ -90,25 +90,22 @@ class SamlIdentity:
         # An attribute is what the provider itself says: there is no `email_verified` to wait for.
         attributes = {"email_verified": True, **attributes_of(assertion)}
         check_bound(issuer.name, issuer.bind, attributes)
-        try:
-            groups = self._names.groups(issuer.templates, attributes)
-        except UnfitClaim as error:
-            raise refused(
-                str(error), f'change the attribute, or the group templates of issuer "{issuer.name}"'
-            ) from None
         identity = assertion.get("ID", "")
+        principal = principal_of(
+            issuer,
+            self._names,
+            subject,
+            attributes,
+            recorded_claims(attributes),
+            now=now,
+            expires_at=window.expires_at,
+            grace=issuer.session_grace,
+            raw=raw,
+            proof_id=identity,
+        )
         if window.one_time:
             self._use(issuer, identity, window.expires_at, now)
-        return Principal(
-            kind=issuer.kind,
-            issuer=issuer.name,
-            subject=subject,
-            groups=groups,
-            expires_at=window.expires_at,
-            session_until=min(window.expires_at + issuer.session_grace, now + issuer.max_session),
-            proof_id=identity if is_safe_text(identity, 128) else f"sha256:{hashlib.sha256(raw).hexdigest()[:32]}",
-            claims=recorded_claims(attributes),
-        )
+        return principal
 
     def _use(self, issuer: SamlIssuer, identity: str, expires_at: float, now: float) -> None:
         key = issuer.name, identity
