@@ -85,15 +85,21 @@ async def _serving(path: Path, files: int, workers: int, worker: int) -> None:
     logs.configure(settings.log)
     one = Worker(worker, stop) if worker else None
     crew = Workers(settings, workers) if workers > 1 else None
-    part = WHOLE
-    if one is not None:
-        part = await one.part()
-    elif crew is not None:
-        part = Part(listen={}, shared=crew.shared, complete=crew.complete)
-    gateway = await start(settings, part)
-    try:
+    part, ports = WHOLE, {}
+    async with contextlib.AsyncExitStack() as stack:
+        if one is not None:
+            stack.callback(one.close)
+            part = await one.part()
+        elif crew is not None:
+            stack.callback(crew.close)
+            part = Part(listen={}, shared=crew.shared, complete=crew.complete)
+        gateway = await start(settings, part)
+        stack.push_async_callback(gateway.stop)
+        if crew is not None:
+            # Before the gateway: the end of what they record is exported too.
+            stack.push_async_callback(crew.stop)
+            ports = dict(await crew.start())
         process.settle()
-        ports = {**(await crew.start() if crew is not None else {}), **gateway.ports}
 
         def reload() -> None:
             gateway.reload()
@@ -106,19 +112,12 @@ async def _serving(path: Path, files: int, workers: int, worker: int) -> None:
             one.serves()
         else:
             more = {} if crew is None else {"workers": workers}
-            log.info("serving", version=__version__, open_files=files, **more, **ports)
+            log.info("serving", version=__version__, open_files=files, **more, **ports, **gateway.ports)
         if gateway.setup_link is not None:
             # Past the log, which others keep and read.
             sys.stderr.write(f"set up the local administrator, within an hour: {gateway.setup_link.reveal_text()}\n")
         await stop.wait()
         log.info("stopping: sessions end, credentials are taken back")
-    finally:
-        # Workers first: the end of what they record is exported too.
-        if crew is not None:
-            await crew.stop()
-        await gateway.stop()
-        if one is not None:
-            one.close()
     log.info("stopped")
 
 

@@ -243,6 +243,16 @@ def test_a_worker_that_is_killed(served: Served) -> None:
         served.server.run(f"DROP ROLE {role}")
 
 
+def test_a_port_is_not_shared_with_another_gateway(postgres15: PostgresServer, tmp_path: Path, made: Served) -> None:
+    """Though both ask for it to be shared; it ends in a sentence."""
+    other = Served(tmp_path / "home", postgres15, DATABASE, made.issuer)
+    edit(other, ("postgres: 127.0.0.1:0,", f"postgres: 127.0.0.1:{made.port},"))
+    done = other.cli("serve", "--workers", "2")
+    assert done.returncode == 1
+    assert f"error: 127.0.0.1:{made.port} can't be listened on: Address already in use" in done.stderr
+    assert "Warning" not in done.stderr
+
+
 def test_the_parent_is_killed(postgres15: PostgresServer, tmp_path: Path, made: Served) -> None:
     """Its workers end by themselves, in good order: no role is left."""
     other = Served(tmp_path / "home", postgres15, DATABASE, made.issuer)

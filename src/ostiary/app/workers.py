@@ -39,7 +39,7 @@ _PATIENCE: Final = 10.0
 
 
 class Workers:
-    """Use between `start` and `stop`."""
+    """Use `start`, then `stop`; in any case `close`."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         """Raises ValueError when the gateway's name is too long to name workers by."""
@@ -73,6 +73,9 @@ class Workers:
         ports, listen = {}, {}
         for protocol, (host, port) in self._listen.items():
             with told(host, port):
+                # Of the same user, whoever else shares a port would share its connections: they must be alone.
+                for alone in await bound(host, port, reuse_port=False):
+                    alone.close()
                 self._sockets += (sockets := await bound(host, port, reuse_port=True))
             ports[protocol] = int(sockets[0].getsockname()[1])
             listen[protocol] = (host, ports[protocol])
@@ -101,6 +104,9 @@ class Workers:
                 log.error("worker killed: it did not stop in time", number=number)
                 _send(process, signal.SIGKILL)
             await asyncio.gather(*late, return_exceptions=True)
+
+    def close(self) -> None:
+        """Whatever became of it: nothing of it is left on the system."""
         for each in self._sockets:
             each.close()
         self._directory.cleanup()
