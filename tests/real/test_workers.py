@@ -257,6 +257,8 @@ def test_the_parent_is_killed(postgres15: PostgresServer, tmp_path: Path, made: 
     """Its workers end by themselves, in good order: no role is left."""
     other = Served(tmp_path / "home", postgres15, DATABASE, made.issuer)
     other.arguments = ("--workers", "2")
+    # Its directory stays, as documented.
+    other.environment["TMPDIR"] = str(tmp_path)
     other.start()
     children = processes(other)
     assert len(children) == 2
