@@ -255,6 +255,15 @@ class Served:
         query: LiteralString = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'ostiary_shop_') ORDER BY 1"
         return [name for (name,) in self.server.run(query)]
 
+    def live(self, token: Secret) -> dict[str, Any]:
+        """The one session that lives, once those before are over."""
+
+        def alone() -> dict[str, Any] | None:
+            found: list[dict[str, Any]] = self.api("GET", "/api/v1/sessions?live=true", token).json()["items"]
+            return found[0] if len(found) == 1 else None
+
+        return until(alone, "one session lives")
+
     def newest(self) -> dict[str, Any]:
         """The newest session, once it is over."""
 

@@ -82,7 +82,7 @@ def test_a_live_session_is_ended(served: Served, ops: Secret) -> None:
         return bool(served.server.run("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"))
 
     until(running, "the statement runs")
-    (live,) = items(served, "/sessions?live=true", ops)
+    live = served.live(ops)
     assert (live["state"], live["target"], live["live"]) == ("running", "shop", True)
     path = f"/api/v1/sessions/{live['session_id']}/kill"
     assert served.api("POST", path, served.token(), {"reason": "x"}).status_code == 403
@@ -109,7 +109,7 @@ def test_a_live_session_is_ended(served: Served, ops: Secret) -> None:
 def test_from_the_command_line(served: Served, ops: Secret) -> None:
     """`ostiary sessions kill` needs the API's address, its authority and a token, and no file of the gateway."""
     connection = served.connect()
-    (live,) = items(served, "/sessions?live=true", ops)
+    live = served.live(ops)
     session = live["session_id"]
 
     def kill(token: Secret, *more: str) -> "subprocess.CompletedProcess[str]":
@@ -188,7 +188,7 @@ def test_slow_and_large_requests(served: Served) -> None:
 def test_it_stops_in_order(served: Served, ops: Secret) -> None:
     """A signal ends it although clients of the API are connected; the audit log is sealed."""
     connection = served.connect()
-    (live,) = items(served, "/sessions?live=true", ops)
+    live = served.live(ops)
     assert served.api("POST", f"/api/v1/sessions/{live['session_id']}/kill", ops, {"reason": "x"}).status_code == 200
     connection.close()
     context = ssl.create_default_context(cafile=str(served.home / "gateway.crt"))

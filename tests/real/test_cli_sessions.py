@@ -72,7 +72,7 @@ def test_a_live_session_is_followed(served: Served, ops: Secret, way: str) -> No
     """What happens comes while it happens, masked as it is recorded; the command ends with the session."""
     connection = served.connect()
     connection.execute("SELECT 'before'")
-    (live,) = served.api("GET", "/api/v1/sessions?live=true", ops).json()["items"]
+    live = served.live(ops)
     with tailing(served, way, ops, live["session_id"], "-n", "3") as process:
         assert process.stdout is not None
         # The end of a statement is written within a second of it.
@@ -92,7 +92,7 @@ def test_a_live_session_is_followed(served: Served, ops: Secret, way: str) -> No
 def test_a_tail_ends_with_the_right_to_it(served: Served, ops: Secret) -> None:
     """Within seconds of the policy's change, and says why."""
     connection = served.connect()
-    (live,) = served.api("GET", "/api/v1/sessions?live=true", ops).json()["items"]
+    live = served.live(ops)
     before = (served.home / "policies" / "served.cedar").read_text()
     with tailing(served, "api", ops, live["session_id"], "-n", "1") as process:
         assert process.stdout is not None
@@ -179,7 +179,7 @@ def test_many(served: Served, ops: Secret, session: str, tmp_path: Path) -> None
 def test_no_more_streams_than_there_may_be(served: Served, ops: Secret) -> None:
     """The seventeenth is turned away, and other requests are answered all the while."""
     connection = served.connect()
-    (live,) = served.api("GET", "/api/v1/sessions?live=true", ops).json()["items"]
+    live = served.live(ops)
     url = f"https://127.0.0.1:{served.api_port}/api/v1/sessions/{live['session_id']}/tail"
     tls = ssl.create_default_context(cafile=str(served.home / "gateway.crt"))
     headers = {"Authorization": f"Bearer {ops.reveal_text()}"}

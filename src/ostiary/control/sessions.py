@@ -90,14 +90,16 @@ class SessionControl:
         self, caller: Caller, wanted: SessionFilter, live_only: bool, after: str, limit: int
     ) -> Page[SessionView]:
         """Sessions whose target the caller may view, newest first."""
-        live = {each.session_id for each in self._live} | await self._elsewhere.ids(self._alive_since())
-        return await self._reader.read(lambda: self._listed(caller, wanted, live, live_only, after, limit))
+        here = {each.session_id for each in self._live}
+        live = here | await self._elsewhere.ids(self._alive_since())
+        return await self._reader.read(lambda: self._listed(caller, wanted, here, live, live_only, after, limit))
 
     async def show(self, caller: Caller, session_id: str) -> tuple[SessionDetail, bool]:
         """One session without its commands, and whether it lives. Raises NoSuchSession, Denied."""
-        live = self._live.get(session_id) is not None
-        live = live or await self._elsewhere.found(session_id, self._alive_since()) is not None
-        return await self._reader.read(lambda: self._shown(caller, session_id)), live
+        here = self._live.get(session_id) is not None
+        live = here or await self._elsewhere.found(session_id, self._alive_since()) is not None
+        shown = await self._reader.read(lambda: self._shown(caller, session_id))
+        return shown, here or (live and shown.summary.state is not SessionState.SEALED)
 
     async def commands(self, caller: Caller, session_id: str, after: str, limit: int) -> tuple[Page[ActionDetail], int]:
         """Its first 1,000 commands, and how many there are beyond those. Raises NoSuchSession, Denied."""
@@ -132,10 +134,16 @@ class SessionControl:
 
     async def _end_elsewhere(self, caller: Caller, session_id: str, reason: str) -> Ended:
         found = await self._elsewhere.found(session_id, self._alive_since())
-        if found is None:
+        try:
             summary = await self._reader.read(lambda: summarize(recording_of(self._directory, session_id)))
-            self._access.require(caller, ControlAction.ADMINISTER, summary.target)
-            raise NotLive(f"session {session_id} lives in no process of this gateway: it has ended, or just begun")
+        except NoSuchSession:
+            # Another node's, which keeps its recordings elsewhere.
+            if found is None:
+                raise
+        else:
+            if found is None or summary.state is SessionState.SEALED:
+                self._access.require(caller, ControlAction.ADMINISTER, summary.target)
+                raise NotLive(f"session {session_id} lives in no process of this gateway: it has ended, or just begun")
         permission = self._access.require(caller, ControlAction.ADMINISTER, found.target)
         by = caller.principal.id
         before = {"state": "live", "principal": found.principal, "target": found.target, "source": found.source}
@@ -163,7 +171,14 @@ class SessionControl:
     # ------------------------------------------------------------ in the reader's threads
 
     def _listed(
-        self, caller: Caller, wanted: SessionFilter, live: set[str], live_only: bool, after: str, limit: int
+        self,
+        caller: Caller,
+        wanted: SessionFilter,
+        here: set[str],
+        live: set[str],
+        live_only: bool,
+        after: str,
+        limit: int,
     ) -> Page[SessionView]:
         found: list[SessionView] = []
         viewed: dict[str, bool] = {}
@@ -180,8 +195,10 @@ class SessionControl:
             summary = summarize(path)
             if summary.target not in viewed:
                 viewed[summary.target] = self._access.permits(caller, ControlAction.VIEW, summary.target)
-            if viewed[summary.target] and wanted.admits(summary):
-                found.append(SessionView(safe(summary), session_id in live))
+            # Those of other processes are known a moment longer than they live: a seal is the last word.
+            lives = session_id in here or (session_id in live and summary.state is not SessionState.SEALED)
+            if viewed[summary.target] and wanted.admits(summary) and (lives or not live_only):
+                found.append(SessionView(safe(summary), lives))
         return Page(tuple(found), None)
 
     def _shown(self, caller: Caller, session_id: str) -> SessionDetail:
