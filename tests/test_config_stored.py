@@ -308,3 +308,24 @@ def test_bounds_of_depth_and_of_all() -> None:
 def test_a_document_of_the_file_has_nothing_stored() -> None:
     """Places of a file are lines."""
     assert Document(Path("x.yaml"), {}, {(): 1}).where(("targets", 0)) == "x.yaml:1"
+
+
+@pytest.mark.parametrize(
+    ("said", "stored_object", "refused"),
+    [
+        ("public.customers", "public.customers.email", True),
+        ("public.customers", "public.customers.address.city", True),
+        ("public.customers", "public.customers_old.email", False),
+        ("public.customers.email", "public.customers.name", False),
+        ("public.customers.email", "public.customers", False),
+    ],
+)
+def test_what_the_file_classifies_is_not_weakened(tmp_path: Path, said: str, stored_object: str, refused: bool) -> None:
+    """The nearest entry counts, so one inside of the file's would be in its place; around and beside it is room."""
+    base = BASE.replace("object: public.customers.email", f"object: '{said}'")
+    entry = stored("classification", f"orders/{stored_object}", {"class": "pii.email"})
+    if not refused:
+        load(tmp_path, entry, base=base)
+        return
+    (problem,) = problems(tmp_path, entry, base=base)
+    assert problem.startswith(f'classification "orders/{stored_object}": object: lies in {said}, which ostiary.yaml:')

@@ -141,6 +141,24 @@ def problems(document: Document, file: File | None) -> Iterator[tuple[Place, str
             yield from _unfree(entry, place, free)
         if file is not None and key.kind is ResourceKind.TARGET:
             yield from _references(file, int(place[1]), place)
+        if file is not None and key.kind is ResourceKind.CLASSIFICATION:
+            yield from _weaker(document, file, int(place[1]), place)
+
+
+def _weaker(document: Document, file: File, index: int, at: Place) -> Iterator[tuple[Place, str]]:
+    """The nearest entry counts: one inside of what the file classifies would take the place of the file's."""
+    inner = file.classification[index]
+    for number, outer in enumerate(file.classification):
+        place = ("classification", number)
+        if place in document.stored or outer.target != inner.target:
+            continue
+        if f"{_plain(inner.object)}.".startswith(f"{_plain(outer.object)}."):
+            yield (*at, "object"), f"lies in {outer.object}, which {document.where(place)} classifies: change it there"
+            return
+
+
+def _plain(name: str) -> str:
+    return name.replace('"', "")
 
 
 def _unfree(entry: object, at: Place, free: frozenset[str]) -> Iterator[tuple[Place, str]]:
