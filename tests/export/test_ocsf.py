@@ -11,7 +11,7 @@ import pytest
 from ostiary.core import ActionRefused, LeaseIssued, Record, SessionEnded
 from ostiary.export import Statements
 from ostiary.export.ocsf import _SIGN_INS, MAX_STATEMENT, MAX_TEXT, Origin, event_of
-from ostiary.recording import Change, ChangeStage, Entry, SignIn, SignInEvent
+from ostiary.recording import AccessToken, Change, ChangeStage, Entry, SignIn, SignInEvent, TokenEvent
 from tests.export.kit import APPROVED, CHANGE, DENIED, HELD, READ, short, started
 
 #: schema.ocsf.io/1.3.0/classes/*: attributes with requirement "required", those of the base event included.
@@ -43,10 +43,12 @@ HOSTILE = 'x\n{"a":1}\x1b[2J\u202e\\"'
 
 
 def event(
-    body: Record | Change | SignIn, statements: Statements = Statements.NOTABLE, principal: str = "ci:shop"
+    body: Record | AccessToken | Change | SignIn,
+    statements: Statements = Statements.NOTABLE,
+    principal: str = "ci:shop",
 ) -> dict[str, Any] | None:
     """What is told of a record."""
-    first = None if isinstance(body, Change | SignIn) else started("s1", principal)
+    first = None if isinstance(body, AccessToken | Change | SignIn) else started("s1", principal)
     kind = {"Change": "change"}.get(type(body).__name__, "kind")
     return event_of(Entry(7, 1_767_225_600.25, kind, body), Origin("s1", first), statements)
 
@@ -118,6 +120,29 @@ def test_every_sign_in_is_told(what: SignInEvent, wanted: tuple[str, str, str], 
     assert short(found) == wanted
     assert found["user"]["name"] == (by.partition(":")[2] or "unknown")
     assert set(_SIGN_INS) == set(SignInEvent)
+
+
+@pytest.mark.parametrize(
+    ("what", "status"),
+    [(TokenEvent.ISSUED, "Success"), (TokenEvent.REFUSED, "Failure"), (TokenEvent.REVOKED, "Success")],
+)
+def test_every_token_is_told(what: TokenEvent, status: str) -> None:
+    """Whose it is and what for, by its id; of one that was refused nobody is known."""
+    who = "" if what is TokenEvent.REFUSED else "corp:ada"
+    found = event(
+        AccessToken(what, "billing", who, "client_credentials", ("orders",), "j1", 9.0, "10.0.0.1:5", HOSTILE)
+    )
+    assert found is not None
+    check(found)
+    assert short(found) == ("Authentication", "Other", status)
+    assert found["user"]["name"] == (who.partition(":")[2] or "unknown")
+    assert found["session"]["uid"] == "j1"
+    assert found["unmapped"] == {
+        "client": "billing",
+        "grant": "client_credentials",
+        "targets": ["orders"],
+        "expires_at": 9000,
+    }
 
 
 def test_what_is_not_told() -> None:

@@ -14,11 +14,13 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from ostiary.accounts.identity import Liveness
+from ostiary.accounts.refused import BURST, SECONDS
 from ostiary.core import Proof, Secret
 from ostiary.gate.ports import Refused
-from ostiary.oauth import Answer, OAuth
+from ostiary.oauth import Answer, OAuth, TellsTokens
 from ostiary.oauth.authentication import ASSERTION_TYPE
 from ostiary.oauth.grants import JWT_BEARER, SAML2_BEARER, TOKEN_EXCHANGE
+from ostiary.recording import AccessToken, TokenEvent
 from tests.accounts.fakes import ME, SOURCE, URL, World, opened
 from tests.identity.fakes import NOW, ec_key, sign
 
@@ -32,7 +34,16 @@ class Issuing(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         assert self.tokens is not None
-        self.oauth = OAuth(self.clients, self.tokens, self.others, ("orders", "stock"), self.clock)
+        self.told: list[AccessToken] = []
+        self.full = False
+        tells = TellsTokens(self.write, self.clock)
+        self.oauth = OAuth(self.clients, self.tokens, self.others, ("orders", "stock"), self.clock, tells)
+
+    def write(self, line: AccessToken) -> None:
+        """Into the audit log, while there is room."""
+        if self.full:
+            raise OSError("no space")
+        self.told.append(line)
 
     async def post(
         self,
@@ -451,3 +462,52 @@ async def test_an_assertion_whose_id_says_nothing(world: Issuing) -> None:
     named = await world.others.identify(bound(Secret("PHNhbWw")))
     with pytest.raises(Refused, match=r"its id \(ID\) is missing"):
         await world.tokens.use_up(replace(named, proof_id="sha256:00"))
+
+
+# ---------------------------------------------------------------- what is written down
+
+
+async def test_a_token_is_written_down(world: Issuing) -> None:
+    """Issued, refused and revoked: whose, by which grant, for what, until when; never the token or what proved it."""
+    secret = await world.secret(targets=["orders"])
+    token = await world.credentials(secret)
+    jti = world.claims(token)["jti"]
+    basic = ("billing", secret.reveal_text())
+    await world.token({"grant_type": "client_credentials", "audience": "stock"}, basic)
+    await world.token({"grant_type": "client_credentials"}, ("billing", "osa_wrong"))
+    await world.token({"grant_type": "password"}, basic)
+    await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)
+    issued, bounds, unproven, unknown, revoked = world.told
+    who, ends = "service-accounts:billing", NOW + 600
+    grant, targets = "client_credentials", ("orders",)
+    assert issued == AccessToken(TokenEvent.ISSUED, "billing", who, grant, targets, jti, ends, SOURCE, "")
+    assert (bounds.event, bounds.client, bounds.grant) == (TokenEvent.REFUSED, "billing", grant)
+    assert bounds.reason.startswith("invalid_target: audience must name targets")
+    assert (unproven.client, unproven.principal, unproven.reason[:14]) == ("", "", "invalid_client")
+    assert (unknown.grant, unknown.reason) == ("", "unsupported_grant_type")
+    assert revoked == AccessToken(TokenEvent.REVOKED, "billing", who, "", targets, jti, ends, SOURCE, "")
+    shown = repr(world.told)
+    assert token.reveal_text() not in shown
+    assert secret.reveal_text() not in shown
+
+
+async def test_what_cannot_be_written_is_not_issued(world: Issuing) -> None:
+    """An issue is refused for now, which is no failure of the client's; a revocation is made all the same."""
+    secret = await world.secret()
+    token = await world.credentials(secret)
+    basic = ("billing", secret.reveal_text())
+    world.full = True
+    answer = await world.token({"grant_type": "client_credentials"}, basic)
+    assert (answer.status, answer.body["error"]) == (503, "temporarily_unavailable")
+    assert (await world.post(world.oauth.revoke, {"token": token.reveal_text()}, basic)).status == 200
+    assert "was revoked" in await why(world, token)
+
+
+async def test_a_flood_of_refusals_is_a_few_lines(world: Issuing) -> None:
+    """A burst, then one that counts the rest."""
+    for _ in range(BURST + 7):
+        await world.token({"grant_type": "password"})
+    assert len(world.told) == BURST
+    world.now += SECONDS
+    await world.token({"grant_type": "password"})
+    assert world.told[-1].reason == "unsupported_grant_type (7 more were refused since the last line)"

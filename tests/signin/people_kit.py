@@ -27,7 +27,7 @@ from ostiary.api.routes import ways as other_ways
 from ostiary.core import Principal, Proof, Secret
 from ostiary.gate.attempts import Attempts
 from ostiary.identity import OidcIssuer
-from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth
+from ostiary.oauth import PATHS, PEOPLE_PATHS, OAuth, TellsTokens
 from ostiary.oauth.authorize import CLI, AuthorizationEndpoint
 from ostiary.oauth.people import PeopleGrants
 from ostiary.recording import SignIn, SignInEvent
@@ -238,7 +238,9 @@ async def signing_in(home: Path) -> AsyncIterator[Gateway]:
         clients, others = Clients(store.accounts, own, clock), Others()
         logins = Logins(store.people, store.accounts, write, LIFETIME, clock, lambda name: standing.get(name, ""))
         grants = PeopleGrants(store.people, logins, URL, clock)
-        endpoints = OAuth(clients, tokens, others, ("orders", "stock"), clock, grants)
+        endpoints = OAuth(
+            clients, tokens, others, ("orders", "stock"), clock, TellsTokens(lambda _: None, clock), grants
+        )
         ways = [Ways()]
         admins = Admins(store.people, passwords, clock)
         pages = people.People(

@@ -94,8 +94,8 @@ class Tokens:
 
     def issue(
         self, principal: Principal, client_id: str, targets: Sequence[str], certificate: bytes = b""
-    ) -> tuple[Secret, float]:
-        """A token for a principal, and the seconds it lives: no longer than the proof it is made from.
+    ) -> tuple[Secret, Mapping[str, Any]]:
+        """A token for a principal, and what it says: it lives no longer than the proof it is made from.
 
         `certificate`: in DER; the token is good over connections with this one only. Empty: it is not bound.
         """
@@ -125,7 +125,7 @@ class Tokens:
             claims[LOGIN_CLAIM] = principal.claims[LOGIN_CLAIM]
         signer = self.keys.signer()
         header = {"alg": "ES256", "typ": "at+jwt", "kid": signer.kid}
-        return Secret(jwt.encode(header, claims, signer.key, ["ES256"])), float(expires_at - now)
+        return Secret(jwt.encode(header, claims, signer.key, ["ES256"])), claims
 
     def verify(self, token: UnverifiedToken) -> Issued:
         """Signature, audience, times. Raises Refused."""

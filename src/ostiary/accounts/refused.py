@@ -6,7 +6,7 @@ many there were in between. That they can't be written changes no answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -20,6 +20,41 @@ log = structlog.get_logger()
 BURST: Final = 20
 SECONDS: Final = 5.0
 _TEXT: Final = 256
+Line = TypeVar("Line")
+
+
+@dataclass(slots=True)
+class FewLines(Generic[Line]):
+    """Writes a burst of lines, then one now and then, which says how many there were in between.
+
+    Args:
+        write: `AuditLog.write`.
+        clock: Unix seconds.
+    """
+
+    write: Callable[[Line], None]
+    clock: Callable[[], float]
+    _room: float = field(default=BURST, init=False)
+    _at: float = field(default=0.0, init=False)
+    _missed: int = field(default=0, init=False)
+
+    def tell(self, made: Callable[[str], Line]) -> None:
+        """`made`: the line, with this at the end of its reason."""
+        now = self.clock()
+        # A clock that was set back gives nothing.
+        self._room = min(BURST, self._room + max(0.0, now - self._at) / SECONDS)
+        self._at = now
+        if self._room < 1:
+            self._missed += 1
+            return
+        self._room -= 1
+        try:
+            self.write(made(f" ({self._missed} more were refused since the last line)" if self._missed else ""))
+        except OSError as error:
+            self._missed += 1
+            log.warning("the audit log could not be written: a refused proof is not in it", error=str(error))
+        else:
+            self._missed = 0
 
 
 @dataclass(slots=True)
@@ -37,9 +72,10 @@ class TellsRefused:
     write: Callable[[SignIn], None]
     named: Callable[[Proof], str]
     clock: Callable[[], float]
-    _room: float = field(default=BURST, init=False)
-    _at: float = field(default=0.0, init=False)
-    _missed: int = field(default=0, init=False)
+    _lines: FewLines[SignIn] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lines = FewLines(self.write, self.clock)
 
     async def identify(self, proof: Proof) -> Principal:
         """As the port says."""
@@ -51,21 +87,8 @@ class TellsRefused:
             raise
 
     def _tell(self, proof: Proof, why: str) -> None:
-        now = self.clock()
-        # A clock that was set back gives nothing.
-        self._room = min(BURST, self._room + max(0.0, now - self._at) / SECONDS)
-        self._at = now
-        if self._room < 1:
-            self._missed += 1
-            return
-        self._room -= 1
         client = f"session of {proof.target[:64]}" if proof.target else "api"
-        more = f" ({self._missed} more were refused since the last line)" if self._missed else ""
-        line = SignIn(SignInEvent.REFUSED, "", self.named(proof), client, proof.source, "", f"{why[:_TEXT]}{more}")
-        try:
-            self.write(line)
-        except OSError as error:
-            self._missed += 1
-            log.warning("the audit log could not be written: a refused proof is not in it", error=str(error))
-        else:
-            self._missed = 0
+        named = self.named
+        self._lines.tell(
+            lambda more: SignIn(SignInEvent.REFUSED, "", named(proof), client, proof.source, "", f"{why[:_TEXT]}{more}")
+        )

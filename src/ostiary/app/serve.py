@@ -36,7 +36,7 @@ from ostiary.gate.gate import Gate
 from ostiary.gate.ports import Ports
 from ostiary.identity import HttpFetch, Identities, OidcIssuer
 from ostiary.masking import ColumnMasking
-from ostiary.oauth import OAuth
+from ostiary.oauth import OAuth, TellsTokens
 from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer
@@ -123,7 +123,10 @@ async def start(settings: Settings, part: Part = WHOLE) -> Running:
         people = people_of(stack, settings, store, audit, others) if signs_in else None
         grants = people.grants if people is not None else None
         bound = tls is not None and bool(client_roots(settings))
-        oauth = OAuth(clients, tokens, others, targets, time.time, grants, bound=bound) if tokens is not None else None
+        oauth = None
+        if tokens is not None:
+            tells = TellsTokens(audit.write, time.time)
+            oauth = OAuth(clients, tokens, others, targets, time.time, tells, grants, bound=bound)
         standing = AccountStanding(Liveness(store.accounts, time.time, patience=0.0))
         asked, lent = MeasuredApprovals(approvals, meter), MeasuredCredentials(leases, meter)
         ports = Ports(targets, identity, policy, asked, lent, masking, stopping(settings, recording), standing)

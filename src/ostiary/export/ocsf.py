@@ -9,6 +9,7 @@
 | somebody signed in, a client was given a login | Authentication 3002 | Logon, success |
 | a sign-in was refused, a code or refresh token came twice | Authentication 3002 | Logon, failure |
 | somebody signed out; decided on a device that waits | Authentication 3002 | Logoff; Other |
+| the token endpoint issued, refused, revoked a token | Authentication 3002 | Other, success or failure |
 | the local administrator got new credentials | Account Change 3001 | Password Change |
 | a change of a service account | Account Change 3001 | Create, Enable, Disable, Delete or Other |
 | any other change, decisions on requests among them | Entity Management 3004 | Create, Update, Delete |
@@ -33,7 +34,7 @@ from ostiary.core import (
     SessionStarted,
 )
 from ostiary.export.config import Statements
-from ostiary.recording import Change, ChangeStage, Entry, SignIn, SignInEvent
+from ostiary.recording import AccessToken, Change, ChangeStage, Entry, SignIn, SignInEvent, TokenEvent
 
 OCSF_VERSION: Final = "1.3.0"
 #: Characters of a statement, and of any other text.
@@ -93,7 +94,9 @@ class Origin:
 class Events:
     """A `Teller` of OCSF events."""
 
-    kinds: Final = frozenset({"lease_issued", "refused", "held", "intent", "session_ended", "change", "sign_in"})
+    kinds: Final = frozenset(
+        {"lease_issued", "refused", "held", "intent", "session_ended", "change", "sign_in", "token"}
+    )
     remembers: Final = False
 
     def __init__(self, statements: Statements) -> None:
@@ -116,6 +119,8 @@ def event_of(entry: Entry, origin: Origin, statements: Statements) -> dict[str, 
             return None if body.stage is ChangeStage.ASKED else _change(entry, origin, body)
         case SignIn():
             return _sign_in(entry, origin, body)
+        case AccessToken():
+            return _token(entry, origin, body)
         case LeaseIssued() if started is not None:
             return _logon(entry, origin, started, (1, "Logon"), _SUCCESS, _INFORMATIONAL, "session opened")
         case SessionEnded() if started is not None:
@@ -254,6 +259,26 @@ def _sign_in(entry: Entry, origin: Origin, body: SignIn) -> dict[str, Any]:
     if class_uid == 3002:
         event |= {"service": {"name": "Ostiary"}, "session": {"uid": _text(body.login_id)}, "is_remote": True}
     return event
+
+
+def _token(entry: Entry, origin: Origin, body: AccessToken) -> dict[str, Any]:
+    refused = body.event is TokenEvent.REFUSED
+    status, severity = (_FAILURE, _MEDIUM) if refused else (_SUCCESS, _INFORMATIONAL)
+    message = f"token {body.event.value}: {body.reason}" if body.reason else f"token {body.event.value}"
+    return {
+        **_base(entry, origin, 3002, (99, "Other"), status, severity, message),
+        "user": _user(body.principal) if body.principal else {"name": "unknown", "type_id": 0},
+        "src_endpoint": _endpoint(body.source),
+        "service": {"name": "Ostiary"},
+        "session": {"uid": _text(body.jti)},
+        "is_remote": True,
+        "unmapped": {
+            "client": _text(body.client),
+            "grant": _text(body.grant),
+            "targets": _list(body.targets),
+            "expires_at": round(body.expires_at * 1000),
+        },
+    }
 
 
 def _session_user(started: SessionStarted) -> dict[str, Any]:

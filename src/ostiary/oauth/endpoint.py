@@ -22,12 +22,14 @@ from ostiary.oauth.errors import (
     UnavailableError,
     told,
 )
-from ostiary.oauth.grants import Grants
+from ostiary.oauth.grants import GRANTS, Grants
 from ostiary.oauth.metadata import metadata
-from ostiary.oauth.people import PeopleGrants
+from ostiary.oauth.people import PEOPLE_GRANTS, PeopleGrants
 from ostiary.oauth.request import Form
+from ostiary.oauth.tell import TellsTokens
 
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_OFFERED: Final = (*GRANTS, *PEOPLE_GRANTS)
 #: What a token says, as introspection tells it.
 _TOLD: Final = ("iss", "sub", "aud", "client_id", "iat", "exp", "jti", "groups", "targets", "cnf")
 
@@ -51,15 +53,17 @@ class OAuth:
         others: Identity,
         targets: Collection[str],
         clock: Callable[[], float],
+        tells: TellsTokens,
         people: PeopleGrants | None = None,
         *,
         bound: bool = False,
     ) -> None:
         self._clients = clients
         self._bound = bound
+        self._tells = tells
         self._tokens = tokens
         self._people = people
-        self._grants = Grants(clients, tokens, others, targets, clock, people)
+        self._grants = Grants(clients, tokens, others, targets, clock, tells, people)
 
     async def token(self, body: bytes, authorization: str, source: str, certificate: bytes = b"") -> Answer:
         """`source`: address of the client, "ip:port"; `authorization`: the header, or empty.
@@ -68,7 +72,14 @@ class OAuth:
         """
 
         async def work(form: Form) -> dict[str, Any]:
-            return await self._grants.token(form, await authenticate(self._clients, form))
+            client = None
+            try:
+                client = await authenticate(self._clients, form)
+                return await self._grants.token(form, client)
+            except OAuth2Error as error:
+                grant = form.get("grant_type")
+                self._tells.refused(form, client, grant if grant in _OFFERED else "", error)
+                raise
 
         return await _answered(work, body, authorization, source, certificate)
 
@@ -85,6 +96,7 @@ class OAuth:
             issued = self._tokens.parsed(Secret(form.required("token")))
             if issued is not None and issued.client_id == (client.account.name if client else _nobody(issued)):
                 await self._tokens.revoke(issued)
+                self._tells.revoked(form, issued)
             return {}
 
         return await _answered(work, body, authorization, source, certificate)

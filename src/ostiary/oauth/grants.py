@@ -26,6 +26,7 @@ from ostiary.oauth.errors import (
 )
 from ostiary.oauth.people import PEOPLE_GRANTS, PeopleGrants
 from ostiary.oauth.request import Form
+from ostiary.oauth.tell import TellsTokens
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
@@ -51,6 +52,7 @@ class Grants:
             issued is no ground for another one, or it would never end.
         targets: names of the declared targets.
         clock: Unix seconds.
+        tells: writes what is issued into the audit log.
         people: grants of people who sign in here; None: nobody does.
     """
 
@@ -61,8 +63,10 @@ class Grants:
         others: Identity,
         targets: Collection[str],
         clock: Callable[[], float],
+        tells: TellsTokens,
         people: PeopleGrants | None = None,
     ) -> None:
+        self._tells = tells
         self._clients = clients
         self._tokens = tokens
         self._others = others
@@ -139,7 +143,7 @@ class Grants:
         except InvalidGrantError:
             self._failures.take(host)
             raise
-        made = self._made(login.principal(), CLI, targets)
+        made = self._made(form, login.principal(), CLI, targets)
         # Whatever is renewed, the login ends then.
         left = max(0, int(login.expires_at - self._clock()))
         return made | {"refresh_token": refresh.reveal_text(), "refresh_token_expires_in": left}
@@ -168,13 +172,18 @@ class Grants:
         self._slow(self._given, principal.id)
         self._given.take(principal.id)
         client_id = client.account.name if client is not None else principal.id
-        return self._made(principal, client_id, targets, form.certificate)
+        return self._made(form, principal, client_id, targets, form.certificate)
 
     def _made(
-        self, principal: Principal, client_id: str, targets: tuple[str, ...], certificate: bytes = b""
+        self, form: Form, principal: Principal, client_id: str, targets: tuple[str, ...], certificate: bytes = b""
     ) -> dict[str, object]:
-        token, seconds = self._tokens.issue(principal, client_id, targets, certificate)
-        return {"access_token": token.reveal_text(), "token_type": "Bearer", "expires_in": int(seconds)}
+        token, claims = self._tokens.issue(principal, client_id, targets, certificate)
+        self._tells.issued(form, principal, client_id, targets, claims["jti"], claims["exp"])
+        return {
+            "access_token": token.reveal_text(),
+            "token_type": "Bearer",
+            "expires_in": claims["exp"] - claims["iat"],
+        }
 
     def _wanted(self, form: Form, allowed: tuple[str, ...]) -> tuple[str, ...]:
         """`audience`: names of targets that the token is bound to; none: those of the account."""

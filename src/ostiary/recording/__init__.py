@@ -7,6 +7,7 @@ show what it says. `format` and docs/recording.md define the bytes.
 from ostiary.recording.chain import Fsync
 from ostiary.recording.follow import Following
 from ostiary.recording.format import (
+    AccessToken,
     Change,
     ChangeStage,
     DamagedRecording,
@@ -15,6 +16,7 @@ from ostiary.recording.format import (
     RecordingFailed,
     SignIn,
     SignInEvent,
+    TokenEvent,
 )
 from ostiary.recording.keys import KeyProblem, Signer, TrustedKeys
 from ostiary.recording.layout import NoSuchSession, find, recordings
@@ -38,6 +40,7 @@ from ostiary.recording.verify import Finding, FindingKind, Heads, State, Verdict
 
 __all__ = [
     "MAX_ACTIONS",
+    "AccessToken",
     "ActionDetail",
     "AuditFilter",
     "AuditLog",
@@ -69,6 +72,7 @@ __all__ = [
     "SignInEvent",
     "Signer",
     "State",
+    "TokenEvent",
     "TrustedKeys",
     "Verdict",
     "changes",

@@ -188,7 +188,39 @@ class SignIn:
     reason: str
 
 
-Body = Record | Header | Checkpoint | Seal | Head | Change | SignIn
+class TokenEvent(StrEnum):
+    """What became of an access token of the gateway's."""
+
+    ISSUED = "issued"
+    #: The token endpoint gave none.
+    REFUSED = "refused"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A signed line of an audit log: an access token, never its text. One is issued after its line is written."""
+
+    event: TokenEvent
+    #: `client_id` of the token; at REFUSED the client that proved itself, or empty.
+    client: str
+    #: `issuer:subject`; empty at REFUSED.
+    principal: str
+    #: `grant_type`; empty at REVOKED, and where it is none that is offered.
+    grant: str
+    #: Names of targets that it is bound to; none: not bound.
+    targets: tuple[str, ...]
+    #: Its id, the `proof_id` of sessions it opens; empty at REFUSED.
+    jti: str
+    #: Unix seconds; 0 at REFUSED.
+    expires_at: float
+    #: Address of the client, "ip:port".
+    source: str
+    #: Why it was refused: error code and description.
+    reason: str
+
+
+Body = Record | Header | Checkpoint | Seal | Head | Change | SignIn | AccessToken
 
 KINDS: Final[Mapping[type[Body], str]] = {
     SessionStarted: "session_started",
@@ -205,6 +237,7 @@ KINDS: Final[Mapping[type[Body], str]] = {
     Head: "head",
     Change: "change",
     SignIn: "sign_in",
+    AccessToken: "token",
 }
 _DECODERS: Final = {name: msgspec.json.Decoder(kind) for kind, name in KINDS.items()}
 

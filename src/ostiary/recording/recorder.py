@@ -23,7 +23,17 @@ import structlog
 
 from ostiary.core import Record
 from ostiary.recording.chain import Chain, Fsync
-from ostiary.recording.format import Change, Checkpoint, FileType, Head, HeadEvent, HeadsFile, SignIn, split
+from ostiary.recording.format import (
+    AccessToken,
+    Change,
+    Checkpoint,
+    FileType,
+    Head,
+    HeadEvent,
+    HeadsFile,
+    SignIn,
+    split,
+)
 from ostiary.recording.keys import Signer
 from ostiary.recording.layout import file_of, heads_logs
 
@@ -249,7 +259,7 @@ class FileRecorder:
 
 
 class AuditLog:
-    """Changes through the API, and people who sign in: one signed, chained file a process and day, made when needed.
+    """Changes through the API, people who sign in, tokens: a signed, chained file a process and day, made when needed.
 
     The heads log vouches for each of its lines, as it does for recordings: one that is gone is missed.
     """
@@ -260,7 +270,7 @@ class AuditLog:
         self._day = -1
         self._pid = 0
 
-    def write(self, line: Change | SignIn) -> None:
+    def write(self, line: AccessToken | Change | SignIn) -> None:
         """Append; the bytes have left the process when this returns. Raises OSError: it must not happen then."""
         chain = self._here()
         chain.add_signed(line)

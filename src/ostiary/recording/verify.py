@@ -345,7 +345,7 @@ class _Scan:
             self.find(FindingKind.UNKNOWN_KEY, f"its key {header.key[:16]}… is not among the trusted ones", line.seq)
 
     def _signature(self, line: Line) -> None:
-        must = line.kind in {"header", "checkpoint", "seal", "head", "change"}
+        must = line.kind in {"header", "checkpoint", "seal", "head", "change", "sign_in", "token"}
         if must and not line.signature:
             self.find(FindingKind.SIGNATURE, f"record {line.seq} has lost its signature", line.seq)
         elif line.signature and self.type is not FileType.HEADS:
