@@ -21,16 +21,14 @@ from tests.real.servers import PostgresServer
 TOKEN = jwt(exp=4_000_000_000)
 #: Counts what the terminal sends it, and says so.
 _COUNTING = """
-import signal, sys
-got = []
-signal.signal(signal.SIGINT, lambda number, _: got.append(number))
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 print("ready " + "now", flush=True)
-while not got:
-    signal.pause()
-signal.alarm(1)
-signal.signal(signal.SIGALRM, lambda *_: None)
-signal.pause()
-print("interrupted", len(got), "time(s)", flush=True)
+signal.sigwait({signal.SIGINT})
+got = 1
+while signal.sigtimedwait({signal.SIGINT}, 1):
+    got += 1
+print("interrupted", got, "time(s)", flush=True)
 signal.pause()
 """
 
