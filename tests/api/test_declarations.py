@@ -1,6 +1,7 @@
 """Changing what is declared through the API: conditions, validation, who may, and what is written down."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,9 +207,7 @@ async def test_a_targets_administrator_changes_it_and_nothing_else(api: Api) -> 
         '@id("own") permit (principal in Group::"app", action, resource in Target::"reports");'
         '@id("own2") permit (principal in Group::"app", action == Action::"administer", resource == Target::"reports");'
     )
-    api.targets["reports"] = api.targets["orders"].__class__(
-        **{**{n: getattr(api.targets["orders"], n) for n in api.targets["orders"].__slots__}, "name": "reports"}
-    )
+    api.targets["reports"] = replace(api.targets["orders"], name="reports")
     assert changes(await patch(api, "/targets/reports", b'{"recording": "full"}', "t-eve"))
     assert changes(await put(api, "/classifications/reports/a.b", {"class": "x"}, "t-eve"))
     for response in (

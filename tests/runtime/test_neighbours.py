@@ -7,8 +7,8 @@ import pytest
 
 from ostiary.protocols.postgres.keys import process_id, worker_of
 from ostiary.runtime import neighbours
+from ostiary.runtime.interrupts import Interrupts
 from ostiary.runtime.neighbours import Neighbours
-from ostiary.runtime.session import Interrupts
 
 KEY = b"\0\0\0\1secret"
 

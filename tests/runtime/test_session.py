@@ -13,9 +13,10 @@ from ostiary.gate.attempts import Attempts
 from ostiary.gate.gate import Gate
 from ostiary.runtime import session as session_module
 from ostiary.runtime import waits
+from ostiary.runtime.interrupts import Interrupts
 from ostiary.runtime.leg import Leg
 from ostiary.runtime.listener import Listener
-from ostiary.runtime.session import Interrupts, SessionDriver
+from ostiary.runtime.session import SessionDriver
 from ostiary.wire.contract import (
     Admitted,
     Authenticate,

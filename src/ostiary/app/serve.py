@@ -40,11 +40,11 @@ from ostiary.oauth import OAuth, TellsTokens
 from ostiary.policy import CedarPolicy
 from ostiary.protocols.registry import PROTOCOLS
 from ostiary.recording import AuditLog, FileRecording, Signer
+from ostiary.runtime.interrupts import Interrupts
 from ostiary.runtime.listener import Listener
 from ostiary.runtime.live import LiveSessions
 from ostiary.runtime.neighbours import Neighbours
 from ostiary.runtime.presence import Presences
-from ostiary.runtime.session import Interrupts
 from ostiary.store import Store
 from ostiary.telemetry import Meter, exposition
 from ostiary.telemetry.ports import MeasuredApprovals, MeasuredCredentials, MeasuredIdentity

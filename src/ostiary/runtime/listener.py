@@ -13,8 +13,9 @@ import structlog
 from ostiary.core import Refusal
 from ostiary.gate.attempts import Attempts, network_of, refusal
 from ostiary.gate.gate import Gate
+from ostiary.runtime.interrupts import Interrupts
 from ostiary.runtime.leg import Leg
-from ostiary.runtime.session import Interrupts, SessionDriver
+from ostiary.runtime.session import SessionDriver
 from ostiary.wire.contract import Engine, Side
 
 log = structlog.get_logger()

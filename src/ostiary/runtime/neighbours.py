@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from ostiary.runtime.session import Interrupts
+from ostiary.runtime.interrupts import Interrupts
 
 #: Seconds that asking takes at most, and being asked.
 SECONDS: Final = 2.0

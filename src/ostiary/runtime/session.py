@@ -17,6 +17,7 @@ from ostiary.gate.attempts import Attempt
 from ostiary.gate.gate import Gate, GateSession, Hold
 from ostiary.runtime import waits
 from ostiary.runtime.dial import target_context
+from ostiary.runtime.interrupts import Interrupts
 from ostiary.runtime.leg import Leg
 from ostiary.runtime.tls import TlsPump
 from ostiary.wire.contract import (
@@ -33,7 +34,6 @@ from ostiary.wire.contract import (
     Forward,
     ForwardAside,
     Interrupt,
-    Interrupted,
     Observe,
     ProtocolError,
     Reclassified,
@@ -58,30 +58,6 @@ _Rare = Authenticate | Connect | StartTls | Weighed | Withdraw | ForwardAside | 
 HANDSHAKE_SECONDS = 20.0
 #: Seconds a target has, once it is connected to, until the session may begin.
 LOGIN_SECONDS = 10.0
-
-
-class Interrupts:
-    """Who may be interrupted by which key. One per process."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[bytes, SessionDriver] = {}
-        #: Asks another worker; None: there is none.
-        self.elsewhere: Callable[[int, bytes], Coroutine[Any, Any, bool]] | None = None
-
-    def register(self, key: bytes, driver: "SessionDriver") -> None:
-        """A session's cancel key, for as long as the session lives."""
-        self._by_key[key] = driver
-
-    def forget(self, key: bytes) -> None:
-        """The session ended."""
-        self._by_key.pop(key, None)
-
-    def interrupt(self, key: bytes) -> bool:
-        """Was it a key? An unknown one is ignored, as PostgreSQL does: no answer tells a guesser anything."""
-        driver = self._by_key.get(key)
-        if driver is not None:
-            driver.event(Interrupted())
-        return driver is not None
 
 
 class SessionDriver:
