@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import postgast
 from google.protobuf.message import Message
 
 from ostiary.core import Operation
+
+_NODE: Final[type[Message]] = postgast.pg_query_pb2.Node
 
 #: Nodes that only combine their children.
 PLAIN: Final = frozenset(
@@ -147,14 +150,10 @@ def tag_of(node: Message) -> str:
 
 def unwrap(node: Message) -> Message | None:
     """The message inside a `Node`; None for an empty one; other messages as they are."""
-    if node.DESCRIPTOR.name != "Node":
+    if type(node) is not _NODE:
         return node
     chosen = node.WhichOneof("node")
-    if chosen is None:
-        return None
-    inner = getattr(node, chosen)
-    assert isinstance(inner, Message)
-    return inner
+    return None if chosen is None else getattr(node, chosen)
 
 
 def kind_of(node: Message) -> str:
