@@ -247,6 +247,15 @@ def test_the_starter_s_jobs_without_an_environment(tmp_path: Path, claims: dict[
         ),
         ("policies: p", "detectors: {email: hash}\npolicies: p", 17, "detectors.email: `hash` needs a key"),
         ("policies: p", "masking: {a: {transform: hash}}\npolicies: p", 17, "masking.a.transform: `hash` needs a key"),
+        (
+            "policies: p",
+            "masking: {a: {transform: token}}\npolicies: p",
+            17,
+            "masking.a.transform: `token` needs a key",
+        ),
+        ("policies: p", "masking: {a: {transform: redact, step: 2}}\npolicies: p", 17, "settings of `generalise`"),
+        ("policies: p", "masking: {a: {transform: generalise, to: day}}\npolicies: p", 17, "masking.a.to"),
+        ("policies: p", "detectors: {card: token}\npolicies: p", 17, "detectors.card: must be one of"),
         ("policies: p", "masking: {a: redact}\npolicies: p", 17, "masking.a: must be a mapping"),
         (
             "policies: p",

@@ -14,6 +14,11 @@ TEXT = Column("c", None, ValueKind.TEXT)
 MINE = Transforms("orders", Secret(b"k" * 32))
 
 
+def cells(transform: Transform, column: Column, values: list[bytes | None]) -> list[bytes | None]:
+    """A column's values of one class, replaced."""
+    return MINE.replacer(ClassRule(transform), "pii", column).cells(values)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -57,7 +62,7 @@ def test_partial_shows_at_most_six_characters(value: str) -> None:
 def test_null_stays_null_and_non_text_becomes_null(transform: Transform, kind: ValueKind) -> None:
     """The output is valid for the column's type: text for text, null for everything else."""
     column = Column("c", None, kind)
-    got = MINE.cells(transform, column, [b"secret value", None])
+    got = cells(transform, column, [b"secret value", None])
     assert got[1] is None
     assert (got[0] is None) == (kind is not ValueKind.TEXT or transform is Transform.NULL)
     assert b"secret value" not in got
@@ -65,7 +70,7 @@ def test_null_stays_null_and_non_text_becomes_null(transform: Transform, kind: V
 
 def test_hash_joins_within_a_target_and_not_across() -> None:
     """Equal values of one target have one hash; another target's or another key's differs."""
-    (one, two, other) = MINE.cells(Transform.HASH, TEXT, [b"ada", b"ada", b"bob"])
+    (one, two, other) = cells(Transform.HASH, TEXT, [b"ada", b"ada", b"bob"])
     assert one == two != other
     assert one is not None
     assert len(one) == 32
@@ -85,16 +90,16 @@ def test_hash_needs_a_key(rules: dict[str, ClassRule], key: Secret | None) -> No
 
 def test_a_value_that_is_not_utf8_is_redacted() -> None:
     """Bytes that do not decode are not shown in part."""
-    assert MINE.cells(Transform.PARTIAL, TEXT, [b"\xff\xfe secret"]) == [b"[redacted]"]
+    assert cells(Transform.PARTIAL, TEXT, [b"\xff\xfe secret"]) == [b"[redacted]"]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "shift_jis", "utf-16-le"])
 def test_other_charsets(charset: str) -> None:
     """Another charset's cell is decoded, masked and encoded again."""
     column = Column("c", None, ValueKind.TEXT, charset=charset)
-    got = MINE.cells(Transform.PARTIAL, column, ["lovelace@example.com".encode(charset), None])
+    got = cells(Transform.PARTIAL, column, ["lovelace@example.com".encode(charset), None])
     assert got == ["l***@e***.com".encode(charset), None]
-    assert MINE.cells(Transform.REDACT, column, ["x".encode(charset)]) == ["[redacted]".encode(charset)]
+    assert cells(Transform.REDACT, column, ["x".encode(charset)]) == ["[redacted]".encode(charset)]
 
 
 def test_an_unknown_charset_is_nulled() -> None:
@@ -102,4 +107,4 @@ def test_an_unknown_charset_is_nulled() -> None:
     column = Column("c", None, ValueKind.TEXT, charset="klingon")
     with pytest.raises(LookupError):
         codecs.lookup("klingon")
-    assert MINE.cells(Transform.REDACT, column, [b"x"]) == [None]
+    assert cells(Transform.REDACT, column, [b"x"]) == [None]

@@ -18,7 +18,7 @@ from ostiary.config.stored import declared, merged, policies
 from ostiary.config.stored import problems as stored_problems
 from ostiary.config.values import API, METRICS, Section
 from ostiary.identity.issuer import check_url
-from ostiary.masking import Classification, MaskingConfig, Transform
+from ostiary.masking import KEYED, Classification, MaskingConfig, Transform
 from ostiary.resources import Declared, Key, StoredResource
 
 Problem = tuple[Place, str]
@@ -208,7 +208,7 @@ def _across(data: object) -> Iterator[Problem]:
         wanted = each.get("target")
         if isinstance(wanted, str) and wanted not in names:
             yield ("classification", index, "target"), f'no target is called "{wanted}"'
-    yield from _hashes(data, targets)
+    yield from _keyed(data, targets)
 
 
 def _without_page(server: Mapping[object, Any]) -> Iterator[str]:
@@ -249,17 +249,17 @@ def _doubles(section: str, entries: list[tuple[int, Mapping[object, Any]]], key:
             seen.add(value)
 
 
-def _hashes(data: Mapping[Any, Any], targets: list[tuple[int, Mapping[object, Any]]]) -> Iterator[Problem]:
+def _keyed(data: Mapping[Any, Any], targets: list[tuple[int, Mapping[object, Any]]]) -> Iterator[Problem]:
     server = data.get("server")
     if isinstance(server, dict) and server.get("masking_key") is not None:
         return
-    why = "`hash` needs a key: set server.masking_key to {env: NAME} or {file: PATH}"
+    why = "`{}` needs a key: set server.masking_key to {{env: NAME}} or {{file: PATH}}"
     rules = data.get("masking")
     for name, rule in rules.items() if isinstance(rules, dict) else ():
-        if isinstance(rule, dict) and rule.get("transform") == Transform.HASH.value:
-            yield ("masking", name, "transform"), why
+        if isinstance(rule, dict) and rule.get("transform") in KEYED:
+            yield ("masking", name, "transform"), why.format(rule["transform"])
     for place, holder in ((), data), *((("targets", index), each) for index, each in targets):
         found = holder.get("detectors")
         for name, wanted in found.items() if isinstance(found, dict) else ():
             if wanted == Transform.HASH.value:
-                yield (*place, "detectors", name), why
+                yield (*place, "detectors", name), why.format(wanted)

@@ -31,7 +31,7 @@ from ostiary.config.values import (
 from ostiary.core import RecordingLevel, Secret, Target, TlsMode, TlsSettings
 from ostiary.core.naming import lineage
 from ostiary.credentials import PostgresRoleCredential, SecretSource, StaticCredential
-from ostiary.masking import ClassRule, Detection, Detector, Transform
+from ostiary.masking import OF_FINDS, ClassRule, Detection, Detector, Precision, Transform
 from ostiary.runtime.logs import Format, Level, Logging
 
 
@@ -205,7 +205,7 @@ class Role(Section):
 
 
 _OFF = "off"
-_WANTED = [*(transform.value for transform in Transform), _OFF]
+_WANTED = [*(transform.value for transform in Transform if transform in OF_FINDS), _OFF]
 
 
 def _transform(value: object) -> object:
@@ -276,10 +276,19 @@ class Rule(Section):
 
     transform: Annotated[Transform, Field(strict=False), BeforeValidator(_transform)]
     text_only: bool = False
+    days: int = 30
+    to: Annotated[Precision, Field(strict=False)] = Precision.YEAR
+    step: int | None = None
+    first: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.made()
+        return self
 
     def made(self) -> ClassRule:
-        """As masking takes it."""
-        return ClassRule(self.transform, self.text_only)
+        """As masking takes it. Raises ValueError."""
+        return ClassRule(self.transform, self.text_only, self.days, self.to, self.step, self.first)
 
 
 class Member(Section):

@@ -36,7 +36,7 @@ policies: policies/                      # *.cedar
 
 classification:                          # which columns hold what
   - {target: orders, object: public.customers.email, class: pii.email}
-masking:                                 # and what clients see of it: redact, partial, hash, null, keep
+masking:                                 # and what clients see of it: redact, partial, hash, token …
   pii.email: {transform: partial}
 
 approvals:                               # who may lift a `forbid` that carries @approval("dba")

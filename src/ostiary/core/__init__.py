@@ -14,7 +14,7 @@ from ostiary.core.record import (
     SessionEnded,
     SessionStarted,
 )
-from ostiary.core.result import Column, Outcome, Result, ResultKind, Rows, ValueKind
+from ostiary.core.result import Column, Datum, Outcome, Result, ResultKind, Rows, ValueCodec, ValueKind
 from ostiary.core.ruling import Permit, Refusal, RefusalKind, Ruling, Verdict
 from ostiary.core.secret import Secret
 from ostiary.core.target import Lease, RecordingLevel, Target, TlsMode, TlsSettings
@@ -26,6 +26,7 @@ __all__ = [
     "ActionHeld",
     "ActionRefused",
     "Column",
+    "Datum",
     "IntentRecorded",
     "Lease",
     "LeaseIssued",
@@ -53,6 +54,7 @@ __all__ = [
     "Target",
     "TlsMode",
     "TlsSettings",
+    "ValueCodec",
     "ValueKind",
     "Verdict",
     "printable",

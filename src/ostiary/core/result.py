@@ -4,10 +4,10 @@ Rows are column-oriented on purpose: a masker that needs one column of a thousan
 column, replaces it, and the other columns are never decoded. Each protocol brings its own `Rows`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from ostiary.core.frozen import frozen
 
@@ -19,10 +19,50 @@ class ValueKind(StrEnum):
     TEXT = "text"
     #: A sentence of the target's own making, UTF-8, in which values stand between quotes or in parentheses.
     MESSAGE = "message"
-    #: Structured text (json, xml, arrays, composites in text format): searchable, replaceable only by null.
+    #: Structured text (json, xml, arrays, composites in text format): searchable, replaceable by null or its codec.
     STRUCTURED = "structured"
-    #: Cell bytes can't be read as text (numbers, dates, binary format): replaceable only by null.
+    #: Cell bytes can't be read as text (numbers, dates, binary format): replaceable by null or its codec.
     OPAQUE = "opaque"
+
+
+class Datum(StrEnum):
+    """What a decoded value is, whatever the protocol calls its type."""
+
+    #: str
+    TEXT = "text"
+    #: int
+    INTEGER = "integer"
+    #: decimal.Decimal, finite
+    DECIMAL = "decimal"
+    #: float, finite
+    FLOAT = "float"
+    #: int, days since 1970-01-01 (proleptic Gregorian), or ±math.inf
+    DATE = "date"
+    #: int, microseconds since 1970-01-01 00:00 (UTC where there is a zone), or ±math.inf
+    TIMESTAMP = "timestamp"
+    #: bytes, 16 of them
+    UUID = "uuid"
+    #: ipaddress.IPv4Interface or IPv6Interface
+    ADDRESS = "address"
+    #: bytes
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueCodec:
+    """One type in one format: cell bytes to a value and back. Shared, and known by identity.
+
+    Both functions raise ValueError (or OverflowError): `decode` for what it can't read, `encode` for what the type
+    can't hold.
+    """
+
+    datum: Datum
+    #: Gives what `datum` says; in an array (what `encode` needs to know of its shape, list of values and nulls).
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+    #: TEXT: the most characters, 0 for any number. INTEGER: bits, two's complement.
+    size: int = 0
+    array: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +82,8 @@ class Column:
     charset: str = "utf-8"
     #: Cell bytes are in the type's binary format: a record shows them as `\\x…`.
     binary: bool = False
+    #: None: values can't be replaced by others of their type, but for texts without a bound to their length.
+    codec: ValueCodec | None = None
 
 
 class Rows(Protocol):

@@ -1,9 +1,10 @@
 """What is done to each column of a result. Made once for each description of a result, and shared.
 
 A class reaches a column in one of two ways. *Directly*: the column is the classified object, and the class's own
-transform applies. *By derivation*: the column is computed from it, or a view stands between. Then showing a part, or a
-hash, of the computed value could show the whole source piece by piece (`substr(email, 1, 1) || 'xxxxxxx'`), so both
-become redaction.
+transform applies. *By derivation*: the column is computed from it, or a view stands between. Then showing a part, a
+hash or a token of the computed value could show the whole source piece by piece (`substr(email, 1, 1) || 'xxxxxxx'`),
+and a date or number that is shifted or put into a bucket after it was computed is not hidden by that (`(birth - date
+'2000-01-01') * 1000`), so all of them become redaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from ostiary.masking.classes import ClassMap
 from ostiary.masking.diagnostics import scrub
 from ostiary.masking.model import STRENGTH, ClassRule, Transform
 from ostiary.masking.scan import Scanner, is_ascii_safe
-from ostiary.masking.transforms import REDACTED, Cells, Transforms
+from ostiary.masking.transforms import REDACTED, Cells, Replacer, Transforms
 
 MAX_SHAPES = 2048
 MAX_COLUMN_LISTS = 16
@@ -26,6 +27,7 @@ _USELESS = 4
 _MAX_WORDS = 256
 _NOTHING: frozenset[str] = frozenset()
 _REDACTED = REDACTED.encode()
+_KEEP, _REDACT = ClassRule(Transform.KEEP), ClassRule(Transform.REDACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class _Carries:
 class Plan:
     """What to do, for those who may see certain classes."""
 
-    #: (column, transform, what `masked` says)
-    steps: tuple[tuple[int, Transform, str], ...]
+    #: (column, what becomes of its cells, what `masked` says)
+    steps: tuple[tuple[int, Replacer, str], ...]
     #: Columns the detectors look at.
     scanned: tuple[int, ...]
     #: Some of them can't be found through the haystack.
@@ -79,8 +81,7 @@ class Book:
         self.classes = classes
         self.scanner = scanner
         self.transforms = transforms
-        default = ClassRule(Transform.REDACT)
-        self.rules = {name: rules.get(name, default) for name in classes.everything}
+        self.rules = {name: rules.get(name, _REDACT) for name in classes.everything}
         #: Classes that mask something.
         self.masking = frozenset(name for name, rule in self.rules.items() if rule.transform is not Transform.KEEP)
         self._words = classes.words()
@@ -170,20 +171,13 @@ class Book:
         known = outline.plans.get(lifted)
         if known is not None:
             return known
-        steps: list[tuple[int, Transform, str]] = []
+        steps: list[tuple[int, Replacer, str]] = []
         scanned: list[int] = []
         for index, (column, carries) in enumerate(zip(columns, outline.carried, strict=True)):
-            strongest = Transform.KEEP
-            label = ""
-            for name in sorted((carries.direct | carries.derived) - lifted):
-                transform = self.rules[name].transform
-                if name in carries.derived and transform in (Transform.PARTIAL, Transform.HASH):
-                    transform = Transform.REDACT
-                if STRENGTH[transform] > STRENGTH[strongest]:
-                    strongest, label = transform, name
-            if strongest is not Transform.KEEP:
-                shown = Transform.NULL if column.kind is not ValueKind.TEXT else strongest
-                steps.append((index, strongest, f"{label}: {shown}"))
+            rule, label = self._rule(carries, lifted)
+            if rule.transform is not Transform.KEEP:
+                replacer = self.transforms.replacer(rule, label, column)
+                steps.append((index, replacer, f"{label}: {replacer.shown}"))
             elif self.scanner.on and not column.inert and not carries.nothing_else:
                 scanned.append(index)
         always = any(
@@ -193,6 +187,27 @@ class Book:
             del outline.plans[next(iter(outline.plans))]
         plan = outline.plans[lifted] = Plan(tuple(steps), tuple(scanned), always)
         return plan
+
+    def _rule(self, carries: _Carries, lifted: frozenset[str]) -> tuple[ClassRule, str]:
+        """The strongest rule of a column's classes, and the class it is of."""
+        strongest, label = _KEEP, ""
+        others = 0
+        for name in sorted((carries.direct | carries.derived) - lifted):
+            rule = self.rules[name]
+            if rule.transform is Transform.KEEP:
+                continue
+            if name in carries.derived and rule.transform is not Transform.NULL:
+                rule = _REDACT
+            others += 1
+            if STRENGTH[rule.transform] > STRENGTH[strongest.transform]:
+                strongest, label = rule, name
+            elif rule.transform is strongest.transform and not rule.alike(strongest):
+                # Neither of the two settings, or keys, hides what the other does.
+                strongest = _REDACT
+        if strongest.transform is Transform.TOKEN and others > 1:
+            # Whoever may see this class alone could have it revealed.
+            strongest = _REDACT
+        return strongest, label
 
     def names(self, action: Action) -> frozenset[str]:
         """Words that are names, not values, in diagnostics about the action."""
@@ -239,8 +254,8 @@ class Masker:
         rows = result.rows
         if plan.steps:
             changed: dict[int, Cells] = {}
-            for index, transform, label in plan.steps:
-                changed[index] = self._book.transforms.cells(transform, columns[index], rows.column(index))
+            for index, replacer, label in plan.steps:
+                changed[index] = replacer.cells(rows.column(index))
                 self.masked[columns[index].name] = label
             rows = rows.replaced(changed)
         # After the steps, so that what they masked does not send the detectors through the other columns.

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from ostiary.core import Column, ValueKind
 from ostiary.masking.detectors import Finder, Found, TooManyError
-from ostiary.masking.model import Detection, Detector, Transform
+from ostiary.masking.model import ClassRule, Detection, Detector, Transform
 from ostiary.masking.transforms import REDACTED, Cells, Transforms, transcoded
 
 #: Bytes searched at once.
@@ -102,7 +102,8 @@ class Scanner:
         except TooManyError:
             cells: Cells = list(values)
             transform = Transform.REDACT if column.kind is ValueKind.TEXT else Transform.NULL
-            return self._transforms.cells(transform, column, cells), f"detectors: {transform}"
+            replacer = self._transforms.replacer(ClassRule(transform), "", column)
+            return replacer.cells(cells), f"detectors: {transform}"
         if not found:
             return list(values), ""
         label = self._label(found[0])

@@ -44,7 +44,7 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
             + [[1000 + i, "pg_catalog", name, "v"] for i, name in enumerate(SYSTEM)]
             + [[1100, "information_schema", "tables", "v"]],
             "columns": [
-                [20000 + i, number, name, 25, ""]
+                [20000 + i, number, name, 25, "", -1]
                 for i, (_, _, kind, names) in enumerate(relations)
                 if kind != "S"
                 for number, name in enumerate(names, 1)

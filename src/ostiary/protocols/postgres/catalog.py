@@ -37,9 +37,12 @@ SELECT pg_catalog.json_build_object(
    WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p','S']::pg_catalog."char"[])
    AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
  'columns', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-     a.attrelid::pg_catalog.int8, a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated)
+     a.attrelid::pg_catalog.int8, a.attnum, a.attname,
+     CASE WHEN t.typbasetype OPERATOR(pg_catalog.>) 0 THEN t.typbasetype ELSE a.atttypid END::pg_catalog.int8,
+     a.attgenerated, CASE WHEN t.typbasetype OPERATOR(pg_catalog.>) 0 THEN t.typtypmod ELSE a.atttypmod END)
      ORDER BY a.attrelid, a.attnum)
    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+   JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
    WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
    AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','v','m','f','p']::pg_catalog."char"[])
@@ -122,8 +125,8 @@ class Catalog:
     derived: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     #: name → oids of the relations of that name
     named: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    #: (oid, attribute number) → (type oid, "s" for a generated column else "")
-    types: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    #: (oid, attribute number) → (type oid, of a domain its base's, "s" for a generated column else "", type modifier)
+    types: dict[tuple[int, int], tuple[int, str, int]] = field(default_factory=dict)
     #: oid → its attribute numbers in order
     attributes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: oids of views that call functions of the target's own, or read what reveals: what they show cannot be told
@@ -153,8 +156,11 @@ class Catalog:
     @classmethod
     def _build(cls, raw: Any) -> "Catalog":
         relations = {int(oid): (str(s), str(n), str(k)) for oid, s, n, k in raw["relations"] or ()}
-        columns = {(int(oid), int(num)): str(name) for oid, num, name, _, _ in raw["columns"] or ()}
-        types = {(int(oid), int(num)): (int(kind), str(gen)) for oid, num, _, kind, gen in raw["columns"] or ()}
+        columns = {(int(oid), int(num)): str(name) for oid, num, name, *_ in raw["columns"] or ()}
+        types = {
+            (int(oid), int(num)): (int(kind), str(generated), int(modifier))
+            for oid, num, _, kind, generated, modifier in raw["columns"] or ()
+        }
         attributes = _grouped(columns)
         derived = _grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
         return cls(

@@ -28,6 +28,8 @@ class Stored(NamedTuple):
     table: int
     attnum: int
     type: int
+    #: Of its type, as RowDescription says it.
+    modifier: int
 
 
 class Resolver:
@@ -262,7 +264,8 @@ class Resolver:
         return [found[name] for name in names] if names else list(found.values())
 
     def _at(self, oid: int, attnum: int) -> Stored:
-        return Stored(self._catalog.columns[oid, attnum], oid, attnum, self._catalog.types[oid, attnum][0])
+        kind, _, modifier = self._catalog.types[oid, attnum]
+        return Stored(self._catalog.columns[oid, attnum], oid, attnum, kind, modifier)
 
     def _stored(self, place: Place | None, depends: frozenset[str] | None) -> Stored | None:
         if place is None or depends is None:

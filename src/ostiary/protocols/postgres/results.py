@@ -8,6 +8,7 @@ from typing import Protocol
 from ostiary.core import Column, ValueKind
 from ostiary.protocols.postgres.framing import message
 from ostiary.protocols.postgres.resolve import Stored
+from ostiary.protocols.postgres.values import codec_of
 from ostiary.wire.contract import ProtocolError
 
 _FIELD = struct.Struct("!ihihih")
@@ -81,15 +82,12 @@ def columns_of(frame: bytes, origins: Origins, formats: tuple[int, ...] = ()) ->
         if end < 0 or end + 1 + _FIELD.size > len(frame):
             raise ProtocolError("the target sent a RowDescription that ends inside a field")
         name = frame[at:end].decode("utf-8", "replace")
-        table, attnum, type_oid, _size, _modifier, binary = _FIELD.unpack_from(frame, end + 1)
+        table, attnum, type_oid, _size, modifier, binary = _FIELD.unpack_from(frame, end + 1)
         at = end + 1 + _FIELD.size
         if formats:
             binary = formats[0] if len(formats) == 1 else formats[index]
         obj, drawn = origins.origin(table & 0xFFFFFFFF, attnum) if table else (None, ())
-        oid = type_oid & 0xFFFFFFFF
-        columns.append(
-            Column(name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn, binary=bool(binary))
-        )
+        columns.append(_column(name, obj, drawn, type_oid & 0xFFFFFFFF, modifier, binary))
     if at != len(frame):
         raise ProtocolError("the target sent a RowDescription with bytes after its last field")
     return tuple(columns)
@@ -138,11 +136,13 @@ def columns_of_copy(
             columns.append(Column(f"column {index + 1}", None, kind, binary=binary))
             continue
         obj, drawn = origins.origin(stored.table, stored.attnum)
-        oid = stored.type
-        columns.append(
-            Column(stored.name, obj, _kind(oid, binary), str(oid), inert=oid in INERT, origins=drawn, binary=binary)
-        )
+        columns.append(_column(stored.name, obj, drawn, stored.type, stored.modifier, int(binary)))
     return tuple(columns)
+
+
+def _column(name: str, obj: str | None, drawn: tuple[str, ...], oid: int, modifier: int, binary: int) -> Column:
+    kind, codec = _kind(oid, binary), codec_of(oid, modifier, binary)
+    return Column(name, obj, kind, str(oid), oid in INERT, drawn, binary=bool(binary), codec=codec)
 
 
 def _kind(oid: int, binary: int) -> ValueKind:
