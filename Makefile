@@ -40,11 +40,12 @@ $(DEV): pyproject.toml | $(PY)
 # tests. What mypyc does not bear: a coroutine that is cancelled; one name for the exceptions of several `except`
 # clauses; a class that msgspec decodes, or that an uncompiled one inherits from. ROWS have C types beside them (.pxd).
 NATIVE := $(addprefix src/ostiary/,gate/records.py gate/refusals.py policy/cedar.py runtime/session.py wire/contract.py \
-  $(addprefix core/,$(addsuffix .py,principal result ruling target)) \
-  $(addprefix masking/,$(addsuffix .py,classes masking plan transforms)) \
+  $(addprefix core/,$(addsuffix .py,calendar principal result ruling target)) \
+  $(addprefix masking/,$(addsuffix .py,classes ff1 masking plan)) \
+  $(addprefix masking/transforms/,$(addsuffix .py,coarse keyed partial target)) \
   $(addprefix recording/,$(addsuffix .py,chain recorder writing)) \
-  $(addprefix protocols/postgres/,$(addsuffix .py,bind engine framing placing relay replies requests results state \
-    statements weigh)))
+  $(addprefix protocols/postgres/,$(addsuffix .py,arrays bind engine framing moments placing relay replies requests results state \
+    statements values weigh)))
 ROWS := $(addprefix src/ostiary/protocols/postgres/,rows.py copied.py)
 
 native: $(DEV) ## compile the data path with mypyc and Cython, where there are a C compiler and Python's headers

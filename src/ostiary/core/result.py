@@ -42,7 +42,7 @@ class Datum(StrEnum):
     TIMESTAMP = "timestamp"
     #: bytes, 16 of them
     UUID = "uuid"
-    #: ipaddress.IPv4Interface or IPv6Interface
+    #: (4 or 16 bytes, length of the network's prefix)
     ADDRESS = "address"
     #: bytes
     BYTES = "bytes"

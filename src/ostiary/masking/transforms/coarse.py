@@ -1,9 +1,9 @@
 """`generalise` and `date-shift`: values that stay of their kind and say less."""
 
-import ipaddress
 import math
 from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 from ostiary.core import Datum
@@ -14,6 +14,7 @@ _DAY = 86_400_000_000
 #: Enough for every number that has a codec.
 _EXACT = Context(prec=1200)
 _IPV4, _IPV6 = 24, 48
+_INFINITE = (math.inf, -math.inf)
 
 
 def shifted(days: int, datum: Datum) -> Callable[[Any], Any] | None:
@@ -31,9 +32,9 @@ def generalised(rule: ClassRule, datum: Datum) -> Callable[[Any], Any] | None:
     """None where the rule does not say how far."""
     match datum:
         case Datum.DATE:
-            return lambda value: _floor_date(value, rule.to)
+            return lambda value: _floor(value, 1, rule.to)
         case Datum.TIMESTAMP:
-            return lambda value: _floor_date(value if math.isinf(value) else value // _DAY, rule.to) * _DAY
+            return lambda value: _floor(value, _DAY, rule.to)
         case Datum.ADDRESS:
             return _network
         case Datum.TEXT if rule.first is not None:
@@ -54,11 +55,14 @@ def generalised(rule: ClassRule, datum: Datum) -> Callable[[Any], Any] | None:
             return None
 
 
-def _floor_date(days: float, to: Precision) -> float:
-    """The first day of the date's month, year or decade."""
-    if math.isinf(days):
-        return days
-    year, month, _ = date_of(int(days))
+def _floor(value: Any, unit: int, to: Precision) -> Any:
+    """The beginning of a moment's month, year or decade; `unit`: how many of it make a day."""
+    return value if value in _INFINITE else _first_day(value // unit, to) * unit
+
+
+@lru_cache(maxsize=8192)
+def _first_day(days: int, to: Precision) -> int:
+    year, month, _ = date_of(days)
     match to:
         case Precision.MONTH:
             return days_of(year, month, 1)
@@ -68,8 +72,10 @@ def _floor_date(days: float, to: Precision) -> float:
             return days_of(year - year % 10, 1, 1)
 
 
-def _network(value: Any) -> Any:
+def _network(value: tuple[bytes, int]) -> tuple[bytes, int]:
     """The address's /24 or /48, or its own network where that is larger."""
-    length = min(value.network.prefixlen, _IPV4 if value.version == 4 else _IPV6)
-    network = ipaddress.ip_interface((value.ip, length)).network
-    return ipaddress.ip_interface((network.network_address, length))
+    packed, prefix = value
+    size = len(packed)
+    prefix = min(prefix, _IPV4 if size == 4 else _IPV6)
+    host = 8 * size - prefix
+    return (int.from_bytes(packed, "big") >> host << host).to_bytes(size, "big"), prefix

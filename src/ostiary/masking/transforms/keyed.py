@@ -4,8 +4,8 @@ Keys are derived from the configured one by HKDF-SHA256 (RFC 5869), for each pur
 The number in a purpose is the version of its construction; that of `token` stands in every token of a text.
 """
 
-import base64
 import hmac
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +21,9 @@ from ostiary.masking.transforms.partial import MAX_PARTIAL
 
 TOKEN_PREFIX = "tok1_"  # noqa: S105 - what tokens begin with
 #: Hex digits as letters: 0-9 become g-p.
-_LETTERS = bytes.maketrans(b"0123456789", b"ghijklmnop")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+_DIGITS = str.maketrans("ghijklmnop", "0123456789")
+_TOKEN = re.compile("(?:[a-p][a-p]){16,}")
 _HASHED = 32
 #: A hash that has to be shorter than this, 64 bits, would make equals of what is not.
 _LEAST_HASH = 16
@@ -55,7 +57,7 @@ class Hash:
 
     def letters(self, value: bytes) -> bytes:
         """32 letters: no detector takes them for something."""
-        return self.raw(value).hex().encode().translate(_LETTERS)
+        return self.raw(value).hex().translate(_LETTERS).encode()
 
     def change(self, datum: Datum, size: int) -> Callable[[Any], Any] | None:
         """For values of one kind; None: they can't be hashed and stay what they are."""
@@ -96,14 +98,15 @@ class Token:
                 return None
 
     def _text(self, value: str) -> str:
-        sealed = self._siv.encrypt(value.encode(), None)
-        return TOKEN_PREFIX + base64.b32encode(sealed).decode("ascii").rstrip("=").lower()
+        return TOKEN_PREFIX + self._siv.encrypt(value.encode(), None).hex().translate(_LETTERS)
 
     def text_of(self, token: str) -> str:
         """Raises ValueError for what is no token of this class and target."""
-        sealed = token.removeprefix(TOKEN_PREFIX).upper()
+        sealed = token.removeprefix(TOKEN_PREFIX)
+        if len(sealed) == len(token) or _TOKEN.fullmatch(sealed) is None:
+            raise ValueError("not a token")
         try:
-            return self._siv.decrypt(base64.b32decode(sealed + "=" * (-len(sealed) % 8)), None).decode()
+            return self._siv.decrypt(bytes.fromhex(sealed.translate(_DIGITS)), None).decode()
         except InvalidTag:
             raise ValueError("a token of another class, target or key") from None
 

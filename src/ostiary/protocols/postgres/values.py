@@ -1,8 +1,7 @@
 """Values of PostgreSQL's built-in types, from cells and back, in text and binary format (`core.ValueCodec`).
 
 Here are the types that masking has a use for. Whatever else there is (bool, time, interval, json, ranges, composites,
-types of extensions) has no codec, and is replaced by null alone. Text format is read as ISO writes it: what another
-DateStyle wrote does not decode. Timestamps with time zone are written in UTC.
+types of extensions) has no codec, and is replaced by null alone.
 """
 
 import math
@@ -11,26 +10,15 @@ import struct
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 from ostiary.core import Datum, ValueCodec
-from ostiary.core.calendar import date_of, days_of
 from ostiary.protocols.postgres.arrays import binary_array, text_array
+from ostiary.protocols.postgres.moments import DATE, DATE_BINARY, TIMESTAMP, TIMESTAMP_BINARY, TIMESTAMPTZ
 
 #: Longest text of a number or a date: numeric alone can be longer, up to 131,072 digits.
 _MAX_NUMBER: Final = 512
-#: Days from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
-_EPOCH: Final = 10957
-_DAY: Final = 86_400_000_000
-#: 4714-11-24 BC to 5874897-12-31, and to 294276-12-31: the ranges of date and timestamp.
-_DATES: Final = -2440588, _EPOCH + 2145031948
-_TIMESTAMPS: Final = -2440588 * _DAY, (_EPOCH + 106751983) * _DAY - 1
-_DATE = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
-_TIMESTAMP = re.compile(
-    rb"(\d{4,7}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?)?( BC)?"
-)
-_INFINITE = {b"infinity": math.inf, b"-infinity": -math.inf}
 _INTEGER = re.compile(rb"-?\d{1,19}")
 _NUMBER = re.compile(rb"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _NBASE: Final = 10000
@@ -133,90 +121,6 @@ def _float_to_text(value: float) -> bytes:
     return repr(value).removesuffix(".0").encode("ascii")
 
 
-# ------------------------------------------------------------ dates and times
-
-
-def _checked(value: int, bounds: tuple[int, int]) -> int:
-    if not bounds[0] <= value <= bounds[1]:
-        raise ValueError("out of range")
-    return value
-
-
-def _day(year: bytes, month: bytes, day: bytes, *, before: bool) -> int:
-    number = 1 - int(year) if before else int(year)
-    days = days_of(number, int(month), int(day))
-    if date_of(days) != (number, int(month), int(day)):
-        raise ValueError("not a date")
-    return days
-
-
-def _date_text(cell: bytes) -> float:
-    if cell in _INFINITE:
-        return _INFINITE[cell]
-    found = _DATE.fullmatch(cell)
-    if found is None:
-        raise ValueError("not an ISO date")
-    return _day(found[1], found[2], found[3], before=found[4] is not None)
-
-
-def _date_to_text(value: float) -> bytes:
-    if value in _INFINITE.values():
-        return b"infinity" if value > 0 else b"-infinity"
-    year, month, day = date_of(_checked(int(value), _DATES))
-    return b"%04d-%02d-%02d" % (year, month, day) if year > 0 else b"%04d-%02d-%02d BC" % (1 - year, month, day)
-
-
-def _timestamp_text(cell: bytes) -> float:
-    if cell in _INFINITE:
-        return _INFINITE[cell]
-    found = _TIMESTAMP.fullmatch(cell)
-    if found is None:
-        raise ValueError("not an ISO timestamp")
-    date, hour, minute, second, fraction, sign, hours, minutes, seconds, before = found.groups()
-    days = _day(*date.rsplit(b"-", 2), before=before is not None)
-    east = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    of_day = int(hour) * 3600 + int(minute) * 60 + int(second) - (-east if sign == b"-" else east)
-    return days * _DAY + of_day * 1_000_000 + int((fraction or b"0").ljust(6, b"0"))
-
-
-def _timestamp_to_text(value: float) -> bytes:
-    if value in _INFINITE.values():
-        return _date_to_text(value)
-    days, of_day = divmod(_checked(int(value), _TIMESTAMPS), _DAY)
-    seconds, fraction = divmod(of_day, 1_000_000)
-    date, _, before = _date_to_text(days).partition(b" ")
-    shown = b"%s %02d:%02d:%02d" % (date, seconds // 3600, seconds // 60 % 60, seconds % 60)
-    if fraction:
-        shown += b".%s" % (b"%06d" % fraction).rstrip(b"0")
-    return shown + b" BC" if before else shown
-
-
-def _zoned_to_text(value: float) -> bytes:
-    if value in _INFINITE.values():
-        return _date_to_text(value)
-    date, space, before = _timestamp_to_text(value).partition(b" BC")
-    return date + b"+00" + space + before
-
-
-def _counted(datum: Datum, form: str, epoch: int, bounds: tuple[int, int]) -> ValueCodec:
-    """Days or microseconds since 2000; the ends of the range stand for the infinities."""
-    packer = struct.Struct(form)
-    last = (1 << 8 * packer.size - 1) - 1
-
-    def decode(cell: bytes) -> float:
-        if len(cell) != packer.size:
-            raise ValueError("of another size than its type")
-        value: int = packer.unpack(cell)[0]
-        return math.inf if value == last else -math.inf if value == -last - 1 else value + epoch
-
-    def encode(value: float) -> bytes:
-        if value in _INFINITE.values():
-            return packer.pack(last if value > 0 else -last - 1)
-        return packer.pack(_checked(int(value), bounds) - epoch)
-
-    return ValueCodec(datum, decode, encode)
-
-
 # ------------------------------------------------------------ other scalars
 
 
@@ -251,31 +155,37 @@ def _bytes_to_text(value: bytes) -> bytes:
     return b"\\x" + value.hex().encode("ascii")
 
 
-def _address_text(cell: bytes) -> IPv4Interface | IPv6Interface:
-    return ip_interface(cell.decode("ascii"))
-
-
-def _inet_to_text(value: IPv4Interface | IPv6Interface) -> bytes:
-    whole = value.network.prefixlen == value.max_prefixlen
-    return str(value.ip if whole else value).encode("ascii")
-
-
-def _cidr_to_text(value: IPv4Interface | IPv6Interface) -> bytes:
-    return str(value).encode("ascii")
-
-
-def _address_binary(cell: bytes) -> IPv4Interface | IPv6Interface:
-    """inet_send: family (2 or 3), bits, is_cidr, bytes of the address, and those."""
-    if len(cell) not in (8, 20) or cell[3] != len(cell) - 4:
+def _address_text(cell: bytes) -> tuple[bytes, int]:
+    shown, _, bits = cell.decode("ascii").partition("/")
+    packed = IPv6Address(shown).packed if ":" in shown else bytes(map(int, shown.split(".")))
+    prefix = int(bits) if bits else 8 * len(packed)
+    if len(packed) not in (4, 16) or not 0 <= prefix <= 8 * len(packed):
         raise ValueError("not an address")
-    packed = cell[4:]
-    return IPv4Interface((packed, cell[1])) if len(packed) == 4 else IPv6Interface((packed, cell[1]))
+    return packed, prefix
 
 
-def _address_to_binary(*, cidr: bool) -> Callable[[IPv4Interface | IPv6Interface], bytes]:
-    def encode(value: IPv4Interface | IPv6Interface) -> bytes:
-        packed = value.packed
-        return bytes((2 if len(packed) == 4 else 3, value.network.prefixlen, cidr, len(packed))) + packed
+def _inet_to_text(value: tuple[bytes, int]) -> bytes:
+    packed, prefix = value
+    shown = ".".join(map(str, packed)) if len(packed) == 4 else str(IPv6Address(packed))
+    return (shown if prefix == 8 * len(packed) else f"{shown}/{prefix}").encode("ascii")
+
+
+def _cidr_to_text(value: tuple[bytes, int]) -> bytes:
+    shown = _inet_to_text(value)
+    return shown if b"/" in shown else b"%s/%d" % (shown, value[1])
+
+
+def _address_binary(cell: bytes) -> tuple[bytes, int]:
+    """inet_send: family (2 or 3), bits, is_cidr, bytes of the address, and those."""
+    if len(cell) not in (8, 20) or cell[3] != len(cell) - 4 or cell[1] > 8 * cell[3]:
+        raise ValueError("not an address")
+    return cell[4:], cell[1]
+
+
+def _address_to_binary(*, cidr: bool) -> Callable[[tuple[bytes, int]], bytes]:
+    def encode(value: tuple[bytes, int]) -> bytes:
+        packed, prefix = value
+        return bytes((2 if len(packed) == 4 else 3, prefix, cidr, len(packed))) + packed
 
     return encode
 
@@ -302,9 +212,9 @@ _TEXT_FORMAT: Final = {
     700: ValueCodec(Datum.FLOAT, _float_text, _float_to_text),
     701: ValueCodec(Datum.FLOAT, _float_text, _float_to_text),
     1700: ValueCodec(Datum.DECIMAL, _decimal_text, _decimal_to_text),
-    1082: ValueCodec(Datum.DATE, _date_text, _date_to_text),
-    1114: ValueCodec(Datum.TIMESTAMP, _timestamp_text, _timestamp_to_text),
-    1184: ValueCodec(Datum.TIMESTAMP, _timestamp_text, _zoned_to_text),
+    1082: DATE,
+    1114: TIMESTAMP,
+    1184: TIMESTAMPTZ,
     2950: ValueCodec(Datum.UUID, _uuid_text, _uuid_to_text),
     869: ValueCodec(Datum.ADDRESS, _address_text, _inet_to_text),
     650: ValueCodec(Datum.ADDRESS, _address_text, _cidr_to_text),
@@ -317,9 +227,9 @@ _BINARY_FORMAT: Final = {
     700: _packed(Datum.FLOAT, "!f"),
     701: _packed(Datum.FLOAT, "!d"),
     1700: ValueCodec(Datum.DECIMAL, _decimal_binary, _decimal_to_binary),
-    1082: _counted(Datum.DATE, "!i", _EPOCH, _DATES),
-    1114: _counted(Datum.TIMESTAMP, "!q", _EPOCH * _DAY, _TIMESTAMPS),
-    1184: _counted(Datum.TIMESTAMP, "!q", _EPOCH * _DAY, _TIMESTAMPS),
+    1082: DATE_BINARY,
+    1114: TIMESTAMP_BINARY,
+    1184: TIMESTAMP_BINARY,
     2950: ValueCodec(Datum.UUID, _uuid_binary, _itself),
     869: ValueCodec(Datum.ADDRESS, _address_binary, _address_to_binary(cidr=False)),
     650: ValueCodec(Datum.ADDRESS, _address_binary, _address_to_binary(cidr=True)),
