@@ -21,7 +21,7 @@ from ostiary.masking.transforms.partial import MAX_PARTIAL
 
 TOKEN_PREFIX = "tok1_"  # noqa: S105 - what tokens begin with
 #: Hex digits as letters: 0-9 become g-p.
-_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+_LETTERS = bytes.maketrans(b"0123456789", b"ghijklmnop")
 _DIGITS = str.maketrans("ghijklmnop", "0123456789")
 _TOKEN = re.compile("(?:[a-p][a-p]){16,}")
 _HASHED = 32
@@ -57,7 +57,7 @@ class Hash:
 
     def letters(self, value: bytes) -> bytes:
         """32 letters: no detector takes them for something."""
-        return self.raw(value).hex().translate(_LETTERS).encode()
+        return _letters(self.raw(value))
 
     def change(self, datum: Datum, size: int) -> Callable[[Any], Any] | None:
         """For values of one kind; None: they can't be hashed and stay what they are."""
@@ -98,7 +98,7 @@ class Token:
                 return None
 
     def _text(self, value: str) -> str:
-        return TOKEN_PREFIX + self._siv.encrypt(value.encode(), None).hex().translate(_LETTERS)
+        return TOKEN_PREFIX + _letters(self._siv.encrypt(value.encode(), None)).decode()
 
     def text_of(self, token: str) -> str:
         """Raises ValueError for what is no token of this class and target."""
@@ -199,6 +199,10 @@ class _Blocks:
         cipher = Cipher(algorithms.AES(key.reveal()), modes.ECB())  # noqa: S305 - a single block
         self.encrypt: Callable[[bytes], bytes] = cipher.encryptor().update
         self.decrypt: Callable[[bytes], bytes] = cipher.decryptor().update
+
+
+def _letters(raw: bytes) -> bytes:
+    return raw.hex().encode().translate(_LETTERS)
 
 
 def _permuted(step: Callable[[int, int], int], value: int, bits: int) -> int:
