@@ -1,62 +1,80 @@
 """Sentences of a target, with the values in them taken out.
 
-Such a sentence puts values between quotes or in parentheses, after words of its own: `invalid input syntax for type
-integer: "ada"`. A value may hold quotes and parentheses itself, and whoever wrote the command may have put words
-around it to look like the target's own. So nothing between the first opening mark and the last closing one is trusted,
-but for two shapes in which nothing else fits: names alone, joined by a few words of a closed list, and a list of
-names that stands directly before `=`. A name is a word that the same diagnostic, the classification or the command's
-own text contains. Outside the marks, words with a digit in them are values too.
+A value may be anywhere in such a sentence, with quotes or without, and may hold quotes, parentheses and the target's
+own words: whoever wrote the command chose what stands around it. So a sentence is shown only where it is known
+(`sentences.txt`), and of it only the words that are known; what they leave room for is shown only where it is a name. A
+name is one word that the same diagnostic, the classification or the command's own text contains.
 """
 
 import re
 from collections.abc import Set as AbstractSet
+from importlib.resources import files
+from typing import Final
 
 from ostiary.masking.transforms import REDACTED
 
-_QUOTES = "\"'`«»„“”‚‘’‹›「」『』"  # noqa: RUF001 - quotation marks of the languages targets speak
-_OPENING = re.compile(rf"[{_QUOTES}(\[{{]")
-_CLOSING = f"{_QUOTES})]}}"
-#: One quoted word, up to the next mark.
-_QUOTED = re.compile(rf"[{_QUOTES}]([^{_QUOTES}(){{}}\[\]]*)[{_QUOTES}]")
-_KEY = re.compile(r"\(([\w, ]+)\)(?==)")
-_JOINTS = frozenset({
-    "a", "already", "and", "as", "because", "but", "by", "check", "column", "constraint", "delete", "depends", "does",
-    "exists", "for", "foreign", "from", "in", "index", "insert", "is", "key", "not", "null", "of", "on", "or",
-    "references", "relation", "schema", "table", "the", "to", "type", "unique", "update", "value", "view", "violates",
-    "with",
+_PLACE: Final = re.compile("%([nkv])")
+_QUOTED: Final = re.compile(r'"([^"]*)"')
+_KEY: Final = re.compile(r"\(([\w, ]+)\)")
+#: Names of types that stand without quotes.
+_TYPES: Final = frozenset({
+    "bigint", "bit", "bit varying", "boolean", "box", "bytea", "character", "character varying", "cidr", "circle",
+    "date", "double precision", "inet", "integer", "interval", "json", "jsonb", "jsonpath", "macaddr", "money", "name",
+    "numeric", "oid", "point", "polygon", "real", "record", "smallint", "text", "time", "time with time zone",
+    "time without time zone", "timestamp", "timestamp with time zone", "timestamp without time zone", "tsquery",
+    "tsvector", "unknown", "uuid", "xml",
 })  # fmt: skip
-_VALUE = re.compile(r"\S*\d\S*")
+#: (words, places between them): words stand first and last, and may be empty there.
+_Sentence = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _read() -> tuple[_Sentence, ...]:
+    lines = files("ostiary.masking").joinpath("sentences.txt").read_text("ascii").splitlines()
+    parts = [_PLACE.split(line) for line in lines if line and not line.startswith("#")]
+    return tuple((tuple(each[::2]), tuple(each[1::2])) for each in parts)
+
+
+_SENTENCES: Final = _read()
 
 
 def scrub(text: str, names: AbstractSet[str]) -> str:
     """The sentence with every value replaced by `[redacted]`. `names` are words that are known not to be values."""
-    first = _first_mark(text)
-    if first is None:
-        return _VALUE.sub(REDACTED, text)
-    last = max(text.rfind(mark) for mark in _CLOSING)
-    key = _KEY.match(text, first)
-    if _names_only(text[first : last + 1], names):
-        keep, hidden = last + 1, ""
-    elif key is not None and all(name.strip() in names for name in key[1].split(",")):
-        keep, hidden = key.end() + 1, REDACTED
-    else:
-        keep, hidden = first, REDACTED
-    # A mark that is never closed hides all that follows.
-    tail = text[last + 1 :] if last > keep or not hidden else ""
-    return f"{_VALUE.sub(REDACTED, text[:first])}{text[first:keep]}{hidden}{_VALUE.sub(REDACTED, tail)}"
+    for words, places in _SENTENCES:
+        found = _places(text, words)
+        if found is not None:
+            shown = [_shown(place, value, names) for place, value in zip(places, found, strict=True)]
+            return "".join(part for pair in zip(words, [*shown, ""], strict=True) for part in pair)
+    return REDACTED
 
 
-def _first_mark(text: str) -> int | None:
-    for match in _OPENING.finditer(text):
-        at = match.start()
-        # An apostrophe inside a word of the target's own opens nothing.
-        if text[at] not in "'’" or not (text[at - 1 : at].isalpha() and text[at + 1 : at + 2].isalpha()):  # noqa: RUF001
-            return at
-    return None
+def _places(text: str, words: tuple[str, ...]) -> list[str] | None:
+    """What stands between the words; None when they are not the text's. Takes linear time."""
+    first, *middle = words
+    if not text.startswith(first):
+        return None
+    if not middle:
+        return [] if text == first else None
+    last = middle.pop()
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.endswith(last):
+        return None
+    found = []
+    for word in middle:
+        next_at = text.find(word, at, end)
+        if next_at < 0:
+            return None
+        found.append(text[at:next_at])
+        at = next_at + len(word)
+    return [*found, text[at:end]]
 
 
-def _names_only(marked: str, names: AbstractSet[str]) -> bool:
-    """From the first mark to the last: every mark quotes a name, and all words between are of the closed list."""
-    quoted = _QUOTED.findall(marked)
-    between = _QUOTED.sub(" ", marked)
-    return bool(quoted) and all(name in names for name in quoted) and all(w.lower() in _JOINTS for w in between.split())
+def _shown(place: str, value: str, names: AbstractSet[str]) -> str:
+    match place:
+        case "n":
+            quoted = _QUOTED.fullmatch(value)
+            return value if value in _TYPES or (quoted is not None and quoted[1] in names) else REDACTED
+        case "k":
+            key = _KEY.fullmatch(value)
+            return value if key is not None and all(name.strip() in names for name in key[1].split(",")) else REDACTED
+        case _:
+            return REDACTED

@@ -6,22 +6,27 @@ A message that fits no slot is a ProtocolError: nobody guesses whose reply it is
 from collections import deque
 from collections.abc import Callable
 
-from ostiary.core import Column, Refusal, Result, ResultKind, ValueKind
+from ostiary.core import Column, Refusal, Result, ResultKind, ValueKind, naming
 from ostiary.protocols.postgres.copied import CopyRows
 from ostiary.protocols.postgres.copying import CopyOut
 from ostiary.protocols.postgres.framing import Frame, message
 from ostiary.protocols.postgres.results import (
+    NOTIFICATION,
+    UNASKED,
     Descriptions,
     check_copy,
     command_tag,
     diagnostic_columns,
     encode_fields,
+    field_names,
     field_of,
     fields_of,
     parameter_types,
+    renamed,
     transaction_status,
 )
 from ostiary.protocols.postgres.rows import DataRows, TextFields
+from ostiary.protocols.postgres.shapes import SessionShape
 from ostiary.protocols.postgres.state import EXTENDED, IDLE, Described, Exchange, Expect, Slot
 from ostiary.wire.contract import ProtocolError, Release
 
@@ -31,7 +36,7 @@ _ENDS_WITH_READY = frozenset({Expect.SYNC, Expect.QUERY, Expect.FUNCTION_CALL, E
 _SYNCS = frozenset({Expect.SYNC, Expect.OWN_SYNC})
 _OWN = frozenset({Expect.OWN_QUERY, Expect.OWN_STEP})
 #: Reported settings whose value is anything one likes.
-_FREE = frozenset({b"application_name", b"search_path", b"TimeZone"})
+_FREE = frozenset({b"application_name", b"search_path", b"TimeZone", b"session_authorization", b"scram_iterations"})
 _SETTING = (Column("setting", None, ValueKind.TEXT),)
 _FUNCTION_RESULT = (Column("function result", None, ValueKind.OPAQUE, binary=True),)
 
@@ -159,6 +164,41 @@ class Replies:
 
     def _row_description(self, slot: Slot, frame: bytes) -> None:
         columns = self._columns(frame)
+        if self._renamed(slot):
+            strange = [column.name for column in columns if not self._x.judge.names(column.name)]
+            if strange:
+                self._rename(slot, frame, strange)
+                return
+        self._describe(slot, frame, columns)
+
+    def _renamed(self, slot: Slot) -> bool:
+        """Its columns may be named by data."""
+        if slot.expect in _OWN or not self._x.permit.release:
+            return False
+        if slot.portal is not None and slot.portal.anything:
+            return True
+        running = slot.running or (slot.portal.running if slot.portal is not None else None)
+        action = running.action if running is not None else slot.prepared.action if slot.prepared is not None else None
+        return action is None or (isinstance(action.shape, SessionShape) and action.shape.renamed)
+
+    def _rename(self, slot: Slot, frame: bytes, strange: list[str]) -> None:
+        """Names that nothing here has are values."""
+
+        def then(masked: Result, clear: bool) -> None:
+            del clear
+            rows = masked.rows
+            assert isinstance(rows, TextFields)
+            shown = dict(zip(strange, rows.cells, strict=True))
+            told = renamed(
+                frame, [shown.get(name.decode("utf-8", "replace"), name) or b"" for name in field_names(frame)]
+            )
+            self._describe(slot, told, self._columns(told))
+
+        columns = tuple(Column("column name", None, ValueKind.TEXT) for _ in strange)
+        cells: list[bytes | None] = [name.encode() for name in strange]
+        self._hand_over(0, Result(ResultKind.DIAGNOSTIC, columns, TextFields(cells)), then)
+
+    def _describe(self, slot: Slot, frame: bytes, columns: tuple[Column, ...]) -> None:
         match slot.expect:
             case Expect.QUERY:
                 assert slot.running is not None
@@ -371,6 +411,9 @@ class Replies:
         if not self._x.permit.release:
             self._x.out.append(frame)
             return
+        if names is NOTIFICATION:
+            channel = naming.join("channel", (cells[0] or b"").decode("utf-8", "replace"), separator="/")
+            names = NOTIFICATION if channel in self._x.judge.channels else UNASKED
 
         def then(masked: Result, clear: bool) -> None:
             del clear

@@ -25,6 +25,10 @@ _WORDED = {"M", "D", "H"}
 _FREE_TEXT = {"W", "q", "payload"}
 #: Fields that hold nothing but codes, positions and the server's own source locations.
 _CODES = {"S", "V", "C", "P", "p", "F", "L", "R", "channel"}
+#: A channel that the client asked for is a code.
+NOTIFICATION = ("channel", "payload")
+#: Any other may be named by data.
+UNASKED = ("another channel", "payload")
 #: Source files (field F) that pass on what user code, a document or another server says.
 _RAISED = re.compile(rb"pl_|plpy|plperl|pltcl|plv8|plr|xml|dblink|connection\.c|.*fdw")
 _KEPT = 512
@@ -159,7 +163,7 @@ def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
         parts = frame[9:].split(b"\0", 3)
         if len(parts) != 3 or parts[2]:
             raise ProtocolError("the target sent a malformed NotificationResponse")
-        return ("channel", "payload"), [parts[0], parts[1]]
+        return NOTIFICATION, [parts[0], parts[1]]
     body = frame[5:]
     if not body.endswith(b"\0"):
         raise ProtocolError("the target sent an error without an end")
@@ -171,6 +175,28 @@ def fields_of(frame: bytes) -> tuple[tuple[str, ...], list[bytes | None]]:
     if any(not piece for piece in pieces):
         raise ProtocolError("the target sent an error with an unnamed field")
     return tuple(chr(piece[0]) for piece in pieces), [piece[1:] for piece in pieces]
+
+
+def field_names(frame: bytes) -> list[bytes]:
+    """Of the columns in a RowDescription message that `columns_of` took."""
+    at = 7
+    found = []
+    while at < len(frame):
+        end = frame.index(b"\0", at)
+        found.append(frame[at:end])
+        at = end + 1 + _FIELD.size
+    return found
+
+
+def renamed(frame: bytes, names: Sequence[bytes]) -> bytes:
+    """The RowDescription message with other names."""
+    at = 7
+    body = [frame[5:7]]
+    for name in names:
+        end = frame.index(b"\0", at)
+        at = end + 1 + _FIELD.size
+        body += (name, frame[end:at])
+    return message(b"T", b"".join(body))
 
 
 def encode_fields(frame: bytes, names: tuple[str, ...], cells: list[bytes | None]) -> bytes:

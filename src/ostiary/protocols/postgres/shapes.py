@@ -49,6 +49,10 @@ class SessionShape(Shape):
     declares: frozenset[str] = frozenset()
     #: Cursors it closes; None is all of them.
     closes: frozenset[str | None] = frozenset()
+    #: Channels it listens to: `channel/name`.
+    listens: frozenset[str] = frozenset()
+    #: What it fetches from may be a cursor that code put there, its columns named as that code pleased.
+    renamed: bool = False
 
 
 def runs_code(shape: Shape) -> bool:
@@ -123,14 +127,18 @@ def shape_of(
     makes = any(resolver.makes_in_place(statement) for statement, _ in parts)
     effects = [effect for s, _ in parts for effect in s.effects]
     ends = any(s.ends_transaction for s in expanded)
-    if not (copies or makes or effects or ends):
+    listens = frozenset(
+        touch.name.name for s in expanded for touch in s.touches if touch.operation is Operation.CONSUME
+    )
+    if not (copies or makes or effects or ends or listens):
         return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs, stored, checks)
     closes = frozenset(effect.name for effect in effects if isinstance(effect, CloseCursor))
     declares = frozenset(effect.name for effect in effects if isinstance(effect, DeclareCursor))
     fetches = frozenset(effect.name for effect in effects if isinstance(effect, FetchCursor))
     code = len(parts) > 1 and (own or dynamic)
     sure = declares if not code and closes.isdisjoint((*declares, None)) else frozenset()
-    if not fetches <= sure | certain or (fetches and code):
+    renamed = not fetches <= sure | certain or bool(fetches and code)
+    if renamed:
         # Code may have put a cursor of its own in the place of one that is known.
         told = outputs = inputs = None
     return SessionShape(
@@ -150,6 +158,8 @@ def shape_of(
         active=next(iter(declares | fetches), None) if len(parts) == len(effects) == 1 else None,
         declares=sure,
         closes=closes,
+        listens=listens,
+        renamed=renamed,
     )
 
 

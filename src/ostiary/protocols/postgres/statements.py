@@ -32,6 +32,7 @@ from ostiary.sql import (
     Touch,
     template,
 )
+from ostiary.sql.builtins import BUILTINS
 from ostiary.wire.contract import ProtocolError
 
 MAX_NAMES: Final = 4096
@@ -82,6 +83,8 @@ class Judge:
         #: Code that is not seen here is on its way or ran since everything was answered: what the server says of its
         #: settings may be data.
         self.unseen = False
+        #: `channel/name` of every LISTEN that ran.
+        self.channels: frozenset[str] = frozenset()
         #: Changes whenever a text judged before may mean something else.
         self.epoch = 0
         self._renew()
@@ -308,6 +311,16 @@ class Judge:
             for inner in self._analyze(text).statements:
                 self._keep(self._cursors, name, inner)
 
+    def names(self, column: str) -> bool:
+        """Is a column of some relation, or one that calls a function, named so?"""
+        catalog = self._snapshot.catalog
+        return (
+            column == "?column?"
+            or column in BUILTINS
+            or column in catalog.functions
+            or column in catalog.columns.values()
+        )
+
     def certain(self, name: str) -> bool:
         """Does a portal of this name stand for what it was bound to?"""
         return name in self._certain
@@ -320,6 +333,8 @@ class Judge:
             # Code can't close what is running.
             certain &= {portal, shape.active if isinstance(shape, SessionShape) else None}
         if isinstance(shape, SessionShape) and not planned:
+            if len(self.channels) < MAX_NAMES:
+                self.channels |= shape.listens
             certain = (frozenset() if None in shape.closes else certain - shape.closes) | shape.declares
         self._know(certain)
 
