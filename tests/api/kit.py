@@ -154,11 +154,13 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(home: Path) -> AsyncIterator[Api]:
-    """An API on a gateway in a directory."""
+async def serving(home: Path, server: str = "", masking: str = "") -> AsyncIterator[Api]:
+    """An API on a gateway in a directory. `server`, `masking`: further lines of these sections."""
     desk = await asyncio.to_thread(Desk, home)
     desk.config.write_text(
-        CONFIG.replace("policies: policies\n", MORE).replace("127.0.0.1:0}", "127.0.0.1:0, api: 127.0.0.1:0}")
+        CONFIG.replace("policies: policies\n", MORE + masking)
+        .replace("127.0.0.1:0}", "127.0.0.1:0, api: 127.0.0.1:0}")
+        .replace("server:\n", "server:\n" + server)
     )
     (home / "policies" / "all.cedar").write_text(POLICY)
     settings = config.load(desk.config)

@@ -136,7 +136,7 @@ def test_integers_are_permuted(transform: Transform, value: int) -> None:
         assert changed(transform, INT4, value) == got
     assert changed(RULES[Transform.TOKEN], INT8, value, "a") != changed(RULES[Transform.TOKEN], INT8, value, "b")
     assert changed(Transform.HASH, INT8, value, "a") == changed(Transform.HASH, INT8, value, "b")
-    assert MINE.token("pii").integer_of(changed(Transform.TOKEN, INT8, value)) == value
+    assert MINE.token("pii").reveal(str(changed(Transform.TOKEN, INT8, value))) == str(value)
 
 
 def test_a_hashed_uuid_is_a_uuid() -> None:
@@ -152,7 +152,7 @@ def test_a_token_gives_its_text_back(value: str) -> None:
     token = changed(Transform.TOKEN, TEXT, value)
     assert token.startswith(TOKEN_PREFIX)
     assert token.removeprefix(TOKEN_PREFIX).isalnum()
-    assert MINE.token("pii").text_of(token) == value
+    assert MINE.token("pii").reveal(token) == value
     assert changed(Transform.TOKEN, TEXT, value) == token
     forged = token[:10] + ("a" if token[10] != "a" else "b") + token[11:]
     for tokens, wrong in (
@@ -161,12 +161,24 @@ def test_a_token_gives_its_text_back(value: str) -> None:
         (Transforms("billing", KEY).token("pii"), token),
     ):
         with pytest.raises(ValueError, match="token of another"):
-            tokens.text_of(wrong)
+            tokens.reveal(wrong)
 
 
-def test_a_token_of_a_uuid_gives_it_back() -> None:
-    """As it is a permutation of them."""
-    assert MINE.token("pii").uuid_of(changed(Transform.TOKEN, UUID, SECRET[UUID])) == SECRET[UUID]
+@pytest.mark.parametrize(("oid", "shown"), [(UUID, "123e4567-e89b-12d3-a456-426614174000"), (BYTEA, "\\x00ff")])
+def test_tokens_of_other_kinds_give_their_value_back(oid: int, shown: str) -> None:
+    """As they are written in text format."""
+    described = column(oid)
+    (token,) = MINE.replacer(RULES[Transform.TOKEN], "pii", described).cells([shown.encode()])
+    assert token is not None
+    assert MINE.token("pii").reveal(token.decode()) == shown
+
+
+@pytest.mark.parametrize("token", ["", "tok1_", "ada", "tok1_" + "z" * 40, "tok1_aaa", "9" * 19, "\\x00", "\\xzz", "½"])
+def test_what_is_no_token_reveals_nothing(token: str) -> None:
+    """And the sentence does not repeat it."""
+    with pytest.raises(ValueError, match="token") as raised:
+        MINE.token("pii").reveal(token)
+    assert not token or token not in str(raised.value)
 
 
 @pytest.mark.parametrize("transform", [Transform.HASH, Transform.TOKEN, Transform.REDACT, Transform.FORMAT_PRESERVING])

@@ -28,6 +28,7 @@ from ostiary.control.gateway import GatewayControl
 from ostiary.control.history import ChangeHistory
 from ostiary.control.leases import LeaseControl
 from ostiary.control.paging import Reader
+from ostiary.control.revealing import Revealing
 from ostiary.control.sessions import SessionControl
 from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
@@ -167,12 +168,14 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
     changes = Changes(audit.write)
     desk = ApprovalDesk(rooms.store.approvals, rooms.groups, time.time, rooms.approvals.wake)
     inventory = inventory_of(settings, access, rooms.policy, rooms.targets, rooms.masking, rooms.problems)
+    revealing = Revealing(access, changes, rooms.policy, rooms.targets, rooms.masking)
     in_force = settings
 
     def follow(now: Settings, masking: MaskingConfig) -> None:
         nonlocal in_force
         in_force = now
         inventory.adopt(kinds_of(now), now.issuers, masking)
+        revealing.adopt(masking)
 
     @asynccontextmanager
     async def accounts() -> AsyncIterator[AccountRepository]:
@@ -201,4 +204,5 @@ def control_of(stack: AsyncExitStack, settings: Settings, rooms: Rooms) -> Gatew
             time.time,
         ),
         AccountControl(access, ServiceAccounts(accounts, rooms.targets, lambda: nullcontext(changes), time.time)),
+        revealing,
     )

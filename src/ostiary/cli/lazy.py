@@ -31,6 +31,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "admin": Entry("admin", "The local administrator: link."),
     "leases": Entry("leases", "Credentials that are lent: list, revoke."),
+    "masking": Entry("masking", "Masked values: reveal."),
     "targets": Entry("targets", "What can be reached: list, show, test."),
     "login": Entry("login", "Log in at a gateway as a person, in the browser.", alone=True),
     "logout": Entry("login", "End a login: at the gateway, and on this machine.", alone=True),

@@ -9,6 +9,7 @@ from ostiary.control.declarations import Declarations
 from ostiary.control.history import ChangeHistory
 from ostiary.control.inventory import Inventory
 from ostiary.control.leases import LeaseControl
+from ostiary.control.revealing import Revealing
 from ostiary.control.sessions import SessionControl
 from ostiary.control.simulation import Simulator
 from ostiary.control.streams import SessionStreams
@@ -32,3 +33,4 @@ class GatewayControl:
     leases: LeaseControl
     declarations: Declarations
     accounts: AccountControl
+    revealing: Revealing

@@ -10,8 +10,9 @@ from ostiary.api.caller import CallerDep, Control
 from ostiary.api.conditions import SeenDep, tag
 from ostiary.api.idempotency import OnceDep
 from ostiary.api.models.declarations import Application, DeclarationOut, OutcomeOut
+from ostiary.api.models.revealing import RevealedOut, Revelation
 from ostiary.api.paging import Cursor, Limit, PageOut
-from ostiary.api.problems import responses
+from ostiary.api.problems import Unfit, responses
 from ostiary.control.access import Caller
 from ostiary.control.gateway import GatewayControl
 from ostiary.control.plan import PATHS
@@ -115,6 +116,15 @@ async def list_masking(
 async def show_masking(name: Plain, caller: CallerDep, control: Control, response: Response) -> DeclarationOut:
     """One class of data; takes `view` on the gateway."""
     return await _shown(caller, control, Key(ResourceKind.MASKING, name), response)
+
+
+@router.post("/masking/{name}/reveal", tags=["masking"])
+async def reveal(name: Plain, asked: Revelation, caller: CallerDep, control: Control) -> RevealedOut:
+    """What tokens of the class stand for; takes `view` on the target and `unmask` on the class. Recorded."""
+    try:
+        return RevealedOut(values=await control.revealing.reveal(caller, asked.target, name, asked.tokens))
+    except ValueError as error:
+        raise Unfit(422, "invalid", str(error)) from None
 
 
 @router.get("/approval-groups", tags=["approval-groups"])

@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -23,7 +24,10 @@ TOKEN_PREFIX = "tok1_"  # noqa: S105 - what tokens begin with
 #: Hex digits as letters: 0-9 become g-p.
 _LETTERS = bytes.maketrans(b"0123456789", b"ghijklmnop")
 _DIGITS = str.maketrans("ghijklmnop", "0123456789")
-_TOKEN = re.compile("(?:[a-p][a-p]){16,}")
+_SEALED = re.compile("(?:[a-p][a-p]){16,}")
+_BYTES = re.compile(r"\\x(?:[0-9a-f]{2}){16,}")
+_NUMBER = re.compile("-?[0-9]{1,19}")
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASHED = 32
 #: A hash that has to be shorter than this, 64 bits, would make equals of what is not.
 _LEAST_HASH = 16
@@ -100,23 +104,24 @@ class Token:
     def _text(self, value: str) -> str:
         return TOKEN_PREFIX + _letters(self._siv.encrypt(value.encode(), None)).decode()
 
-    def text_of(self, token: str) -> str:
-        """Raises ValueError for what is no token of this class and target."""
-        sealed = token.removeprefix(TOKEN_PREFIX)
-        if len(sealed) == len(token) or _TOKEN.fullmatch(sealed) is None:
-            raise ValueError("not a token")
+    def reveal(self, token: str) -> str:
+        """The value, as text; any number and any uuid is a token of one.
+
+        Raises ValueError for what is no token of this class and target.
+        """
+        if _NUMBER.fullmatch(token) is not None and -_INT64 <= int(token) < _INT64:
+            return str(_permuted(self._integers.revert, int(token), 64))
         try:
-            return self._siv.decrypt(bytes.fromhex(sealed.translate(_DIGITS)), None).decode()
+            if _UUID.fullmatch(token) is not None:
+                return str(UUID(bytes=self._blocks.decrypt(UUID(token).bytes)))
+            if _BYTES.fullmatch(token) is not None:
+                return "\\x" + self._siv.decrypt(bytes.fromhex(token[2:]), None).hex()
+            letters = token.removeprefix(TOKEN_PREFIX)
+            if letters != token and _SEALED.fullmatch(letters) is not None:
+                return self._siv.decrypt(bytes.fromhex(letters.translate(_DIGITS)), None).decode()
         except InvalidTag:
             raise ValueError("a token of another class, target or key") from None
-
-    def integer_of(self, value: int) -> int:
-        """Any number is a token of one."""
-        return _permuted(self._integers.revert, value, 64)
-
-    def uuid_of(self, value: bytes) -> bytes:
-        """Any uuid is a token of one."""
-        return self._blocks.decrypt(value)
+        raise ValueError("not a token")
 
 
 class FormatPreserving:
