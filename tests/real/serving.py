@@ -24,6 +24,7 @@ from tests.real.servers import PostgresServer
 
 T = TypeVar("T")
 AUDIENCE = "ostiary-tests"
+MASKING_KEY = "a masking key of some length"
 ADMIN_PASSWORD = "adm1n-canary-5e21"
 _CONFIG = """\
 server:
@@ -54,6 +55,7 @@ classification:
   - {{target: shop, object: public.people.email, class: pii.email}}
 masking:
   pii.email: {{transform: hash, text_only: true}}
+  pii.code: {{transform: token}}
 approvals:
   dba: {{members: [{{group: dba}}], required: 1, timeout: {timeout}}}
 """
@@ -62,6 +64,10 @@ POLICY = """\
 permit (principal in Group::"ops", action in [Action::"view", Action::"administer", Action::"audit"], resource);
 @id("approvers")
 permit (principal in Group::"dba", action == Action::"approve", resource in Target::"shop");
+@id("sees")
+permit (principal in Group::"seers", action == Action::"view", resource in Target::"shop");
+@id("sees-codes")
+permit (principal in Group::"seers", action == Action::"unmask", resource == DataClass::"pii.code");
 @id("works")
 permit (principal in Group::"app", action, resource);
 @id("functions")
@@ -144,7 +150,7 @@ class Served:
         self.environment = {
             **os.environ,
             "SERVED_ADMIN_PASSWORD": ADMIN_PASSWORD,
-            "SERVED_MASKING_KEY": "a masking key of some length",
+            "SERVED_MASKING_KEY": MASKING_KEY,
             "PYTHONWARNINGS": "error",
         }
         (self.home / "policies").mkdir(parents=True)

@@ -8,10 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from ostiary.core import Secret
+from ostiary.core import Column, Secret, ValueKind
+from ostiary.masking import ClassRule, Transform
+from ostiary.masking.transforms import Transforms
 from tests.real.asking import asked
 from tests.real.servers import PostgresServer
-from tests.real.serving import Served, running, until
+from tests.real.serving import MASKING_KEY, Served, running, until
 
 DATABASE = "cliapi"
 #: What the API does not tell, or tells in another way: where the gateway's files are, and who holds a connection.
@@ -173,6 +175,23 @@ def test_leases(served: Served, ops: Secret) -> None:
     assert asked(served, ops, *revoke, code=4).stdout == ""
     assert asked(served, ops, "leases", "revoke", "../x", "--reason", "x", code=4).stdout == ""
     assert asked(served, ops, "leases", "revoke", "zz", "--reason", "x", code=2).stdout == ""
+
+
+def test_revealing(served: Served, ops: Secret) -> None:
+    """Who may see the class reads what its tokens stand for; who administers the gateway does not."""
+    replacer = Transforms("shop", Secret(MASKING_KEY.encode())).replacer(
+        ClassRule(Transform.TOKEN), "pii.code", Column("c", None, ValueKind.TEXT)
+    )
+    (cell,) = replacer.cells([b"canary 7"])
+    assert cell is not None
+    reveal = ("masking", "reveal", "shop", "pii.code", cell.decode())
+    seer = served.token("ann", "seers")
+    told = asked(served, seer, *reveal, "-o", "json").stdout
+    assert json.loads(told) == [{"token": cell.decode(), "value": "canary 7"}]
+    assert "canary 7" in asked(served, seer, *reveal).stdout
+    denied = asked(served, ops, *reveal, code=3)
+    assert 'unmask of "pii.code" at shop is not permitted' in denied.stderr
+    assert "canary" not in asked(served, seer, *reveal[:-1], "tok1_ab", code=2).stdout
 
 
 def test_service_accounts(served: Served, ops: Secret) -> None:
