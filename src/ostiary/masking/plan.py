@@ -286,7 +286,7 @@ class Masker:
         changed: dict[int, Cells] = {}
         for index, column in enumerate(result.columns):
             (cell,) = result.rows.column(index)
-            if column.inert or cell is None:
+            if column.inert or not cell:
                 continue
             label = f"{', '.join(hidden)}: redact"
             if not hidden:

@@ -10,6 +10,7 @@ from tests.protocols.postgres.playbook import (
     DENIED,
     FLUSH,
     PARSED,
+    SUSPENDED,
     SYNC,
     Playbook,
     bind,
@@ -93,10 +94,13 @@ def test_a_bind_that_failed_or_was_skipped_leaves_no_portal(behind: bool) -> Non
         book.client(*[execute("p")] * behind, bind("s", "p"), SYNC)
         book.up(*[execute("p")] * behind)
         book.allow()
-        book.ended("ok", "not run to its end")
+        if not behind:
+            book.ended("ok", "not run to its end")
         book.up(bind("s", "p"), SYNC)
         book.target(failure("42P03"), ready("E"))
-        book.ended("error", "not run: an earlier message of the pipeline failed" if behind else "42P03")
+        book.ended("error", "42P03")
+        if behind:
+            book.ended("error", "not run: an earlier message of the pipeline failed")
         book.down(failure("42P03"), ready("E"))
         book.client(query("ROLLBACK TO s"))
         book.allow()
@@ -108,6 +112,27 @@ def test_a_bind_that_failed_or_was_skipped_leaves_no_portal(behind: bool) -> Non
         book.up(POISON_PARSE)
         book.target(failure())
         assert b"34000" in book.told()
+
+
+def test_a_portal_that_is_replaced_while_it_runs_is_answered_first() -> None:
+    """Drivers pipeline portals without a name: each one's rows are its own, and so is its end."""
+    with Playbook() as book:
+        book.client(parse(SELECT, "s"), bind("s"), execute(), bind("s"), execute("", 1), bind("s"), SYNC)
+        book.allow()
+        book.up(parse(SELECT, "s"))
+        book.allow()
+        book.up(bind("s"), execute())
+        book.allow()
+        book.up(bind("s"), execute("", 1))
+        book.allow()
+        book.up(bind("s"), SYNC)
+        book.target(PARSED, BOUND, complete("SELECT 1"))
+        book.ended("ok", "SELECT 1")
+        book.down(PARSED, BOUND, complete("SELECT 1"))
+        book.target(BOUND, SUSPENDED, BOUND, ready())
+        book.ended("ok", "not run to its end")
+        book.ended("ok", "not run to its end")
+        book.down(BOUND, SUSPENDED, BOUND, ready())
 
 
 def test_a_cursor_that_sql_declared_is_not_the_portal_of_its_name() -> None:

@@ -254,8 +254,12 @@ class Replies:
                 raise self._misfit(slot, frame)
 
     def _portal_suspended(self, slot: Slot, frame: bytes) -> None:
-        if slot.expect is not Expect.EXECUTE:
+        running = slot.running
+        if slot.expect is not Expect.EXECUTE or running is None:
             raise self._misfit(slot, frame)
+        running.owed -= 1
+        if running.abandoned:
+            self._x.abandon(running)
         self._done(frame)
 
     def _ready(self, slot: Slot, frame: bytes) -> None:

@@ -318,7 +318,7 @@ class Requests:
             portal = Portal(running, asking.prepared, asking.formats, ran=x.ran)
             replaced = x.portals.get(asking.name)
             if replaced is not None:
-                x.finish(replaced.running, "ok", "not run to its end")
+                x.abandon(replaced.running)
             x.portals[asking.name] = portal
             x.judge.bound(asking.name)
             if asking.name:
@@ -371,6 +371,7 @@ class Requests:
             portal.asked = True
             if portal.prepared.description is None or not portal.prepared.confirmed:
                 x.forward(x.permit, _describe_portal(name), Slot(Expect.OWN_DESCRIBE, portal=portal))
+        running.owed += 1
         x.forward(running.permit, frame, Slot(Expect.EXECUTE, running, portal=portal))
 
     def _executed_anew(self, asking: Asking, running: Running) -> None:
@@ -379,10 +380,11 @@ class Requests:
         assert asking.prepared is not None
         replaced = x.portals.get(asking.name)
         if replaced is not None:
-            x.finish(replaced.running, "ok", "not run to its end")
+            x.abandon(replaced.running)
         portal = x.portals[asking.name] = Portal(running, asking.prepared, asked=True, anything=True)
         x.runs(asking.action, asking.name)
         x.forward(x.permit, _describe_portal(asking.name), Slot(Expect.OWN_DESCRIBE, portal=portal))
+        running.owed += 1
         x.forward(running.permit, asking.frame, Slot(Expect.EXECUTE, running, portal=portal))
 
     def _close(self, _: int, frame: bytes) -> None:
@@ -392,7 +394,7 @@ class Requests:
             x.statements.pop(name, None)
         elif (portal := x.portals.pop(name, None)) is not None:
             x.judge.lost((name,))
-            x.finish(portal.running, "ok", "not run to its end")
+            x.abandon(portal.running)
         x.forward(x.permit, frame, Slot(Expect.CLOSE))
 
     def _sync(self, _: int, frame: bytes) -> None:

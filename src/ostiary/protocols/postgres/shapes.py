@@ -6,7 +6,7 @@ from typing import Final
 
 from ostiary.core import Access, Operation, Shape
 from ostiary.protocols.postgres.resolve import Resolver, Stored, summary
-from ostiary.sql import CloseCursor, CopyOptions, DeclareCursor, Execute, FetchCursor, Statement
+from ostiary.sql import CloseCursor, CopyOptions, DeclareCursor, Execute, FetchCursor, SessionEffect, Statement
 
 #: Operations that leave the catalogue different, or may; but for the objects of a session and of the server.
 _CHANGES: Final = frozenset({Operation.DEFINE, Operation.GRANT, Operation.ADMIN, Operation.UNKNOWN})
@@ -136,8 +136,9 @@ def shape_of(
     declares = frozenset(effect.name for effect in effects if isinstance(effect, DeclareCursor))
     fetches = frozenset(effect.name for effect in effects if isinstance(effect, FetchCursor))
     code = len(parts) > 1 and (own or dynamic)
-    sure = declares if not code and closes.isdisjoint((*declares, None)) else frozenset()
-    renamed = not fetches <= sure | certain or bool(fetches and code)
+    left, renamed = _cursors(effects, certain)
+    sure = frozenset() if code else declares & left
+    renamed |= bool(fetches and code)
     if renamed:
         # Code may have put a cursor of its own in the place of one that is known.
         told = outputs = inputs = None
@@ -161,6 +162,25 @@ def shape_of(
         listens=listens,
         renamed=renamed,
     )
+
+
+def _cursors(effects: Sequence[SessionEffect], certain: Set[str]) -> tuple[Set[str], bool]:
+    """Cursors that stand for what is known of them at the end of a text; and whether it fetches from any other."""
+    known = set(certain)
+    strange = False
+    for effect in effects:
+        match effect:
+            case DeclareCursor(name=name):
+                known.add(name)
+            case CloseCursor(name=None):
+                known.clear()
+            case CloseCursor(name=str(name)):
+                known.discard(name)
+            case FetchCursor(name=name):
+                strange |= name not in known
+            case _:
+                pass
+    return known, strange
 
 
 def _together(put: Sequence[tuple[frozenset[str], ...]]) -> Iterator[frozenset[str]]:

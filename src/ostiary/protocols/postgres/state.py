@@ -68,6 +68,10 @@ class Running:
     bytes: int = 0
     #: COPY TO STDOUT that have begun.
     copies: int = 0
+    #: Execute messages that were not answered yet.
+    owed: int = 0
+    #: Its portal is closed or replaced.
+    abandoned: bool = False
 
     def next_copy(self) -> Copied:
         """What is known of the COPY that begins now. Raises ProtocolError."""
@@ -248,6 +252,12 @@ class Exchange:
         if running.action.shape.context.get("changes"):
             self.judge.forget()
         self.effects.append(Observe(running.action_id, Outcome(status, tag, running.rows, running.bytes)))
+
+    def abandon(self, running: Running) -> None:
+        """Its portal is closed or replaced: what was executed in it before is still answered, nothing else."""
+        running.abandoned = True
+        if not running.owed:
+            self.finish(running, "ok", "not run to its end")
 
     def fail(self, running: Running, why: str) -> None:
         """An action failed or was skipped: what its portals stand for at the target is not what was ruled on."""
