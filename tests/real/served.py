@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ server:
   recording_key: recording.key
   tls: auto
   plaintext_loopback: true
+  masking_key: {{file: masking.key}}
   listen: {{postgres: 127.0.0.1:{port}}}
 issuers:
   - {{name: tests, type: oidc, issuer: "{issuer}", audience: {audience}, groups: ["{{groups}}"]}}
@@ -46,7 +47,7 @@ issuers:
     credential: {{type: static, username: "{username}", password: {{file: upstream.password}}}}
 policies: tests.cedar
 classification: {classification}
-masking: {{secret: {{transform: redact}}, pii: {{transform: partial, text_only: true}}}}
+masking: {{secret: {{transform: redact}}, pii: {{transform: partial, text_only: true}}{rules}}}
 """
 
 
@@ -58,6 +59,7 @@ def serving(
     password: Secret,
     classified: Sequence[tuple[str, str]] = (),
     issuers: Sequence[str] = (),
+    rules: Mapping[str, str] | None = None,
 ) -> Iterator[Gateway]:
     """Serve until the end of the context.
 
@@ -68,6 +70,7 @@ def serving(
         password: of that user.
         classified: (object, class) pairs.
         issuers: further ones, each as it stands in the configuration.
+        rules: further classes, each as it stands in the configuration.
     """
     port = free_port()
     with _issuing() as issuer:
@@ -85,12 +88,14 @@ def serving(
                 scratch=SCRATCH,
                 username=username,
                 classification=f"[{', '.join(classification)}]",
+                rules="".join(f", {name}: {rule}" for name, rule in (rules or {}).items()),
             )
         )
         (home / "tests.cedar").write_text(POLICY)
-        secret = home / "upstream.password"
-        secret.touch(mode=0o600)
-        secret.write_bytes(password.reveal())
+        for name, held in (("upstream.password", password.reveal()), ("masking.key", b"for tests, 16 bytes or more")):
+            secret = home / name
+            secret.touch(mode=0o600)
+            secret.write_bytes(held)
         log = home / "gateway.log"
         with log.open("w") as output:
             process = subprocess.Popen(
