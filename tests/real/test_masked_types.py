@@ -97,6 +97,7 @@ def test_drivers_decode_what_is_masked(typed: Gateway) -> None:
         )
         try:
             row = await connection.fetchrow(QUERY)
+            assert row is not None
             return checked(tuple(row))
         finally:
             await connection.close()
