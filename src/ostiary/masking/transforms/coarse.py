@@ -12,7 +12,7 @@ from ostiary.masking.model import ClassRule, Precision
 
 _DAY = 86_400_000_000
 #: Enough for every number that has a codec.
-_EXACT = Context(prec=1200)
+_EXACT = Context(prec=3000)
 _IPV4, _IPV6 = 24, 48
 _INFINITE = (math.inf, -math.inf)
 

@@ -20,7 +20,9 @@ from ostiary.protocols.postgres.moments import DATE, DATE_BINARY, TIMESTAMP, TIM
 #: Longest text of a number or a date: numeric alone can be longer, up to 131,072 digits.
 _MAX_NUMBER: Final = 512
 _INTEGER = re.compile(rb"-?\d{1,19}")
-_NUMBER = re.compile(rb"-?\d+(\.\d+)?(e[+-]?\d+)?")
+#: An exponent of numeric's, which the server never writes, could stand for a gigabyte of zeros.
+_DECIMAL = re.compile(rb"-?\d+(\.\d+)?")
+_FLOAT = re.compile(rb"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _NBASE: Final = 10000
 
 
@@ -64,14 +66,14 @@ def _packed(datum: Datum, form: str, size: int = 0) -> ValueCodec:
     return ValueCodec(datum, decode, encode, size)
 
 
-def _number_text(cell: bytes) -> str:
-    if len(cell) > _MAX_NUMBER or _NUMBER.fullmatch(cell) is None:
+def _number_text(cell: bytes, form: "re.Pattern[bytes]") -> str:
+    if len(cell) > _MAX_NUMBER or form.fullmatch(cell) is None:
         raise ValueError("not a finite number")
     return cell.decode("ascii")
 
 
 def _decimal_text(cell: bytes) -> Decimal:
-    return Decimal(_number_text(cell))
+    return Decimal(_number_text(cell, _DECIMAL))
 
 
 def _decimal_to_text(value: Decimal) -> bytes:
@@ -111,7 +113,7 @@ def _decimal_to_binary(value: Decimal) -> bytes:
 
 
 def _float_text(cell: bytes) -> float:
-    value = float(_number_text(cell))
+    value = float(_number_text(cell, _FLOAT))
     if not math.isfinite(value):
         raise ValueError("not a finite number")
     return value
