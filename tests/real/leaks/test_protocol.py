@@ -11,6 +11,11 @@ pytestmark = pytest.mark.timeout(120)
 EMAIL = "SELECT email FROM people ORDER BY id"
 PLAIN = "SELECT town FROM places ORDER BY id"
 COMPUTED = "SELECT lower(email) FROM people"
+#: In Shift JIS halves of its characters are delimiters and escapes.
+SHIFTED = (
+    "COPY (SELECT 'P' || chr(12509) || 'Q' || chr(12509) || 'R' || chr(12477), email, 'z' || chr(12477), 'c'"
+    " FROM people) TO STDOUT (DELIMITER '|')"
+)
 COPY_DONE = b"c\0\0\0\x04"
 
 #: What it is → messages, each up to its ReadyForQuery. All show a canary when they are sent to the server itself.
@@ -67,6 +72,24 @@ ATTACKS: dict[str, Steps] = {
     "a portal that is fetched backward": [
         parse(EMAIL, "s") + bind("p", "s") + execute("p", 2) + SYNC,
         query("FETCH ALL FROM p"),
+    ],
+    "an encoding that code sets in the pipeline of a COPY": [
+        parse("DO $$BEGIN PERFORM set_config('client_encoding', 'SJIS', true); END$$")
+        + bind()
+        + execute()
+        + parse(SHIFTED)
+        + bind()
+        + execute()
+        + SYNC
+    ],
+    "an encoding that code sets between Bind and Execute of a COPY": [
+        parse(SHIFTED)
+        + bind("p")
+        + parse("DO $$BEGIN PERFORM set_config('client_encoding', 'SJIS', true); END$$")
+        + bind()
+        + execute()
+        + execute("p")
+        + SYNC
     ],
     "rows that come in": [
         query("CREATE TEMP TABLE t (x int, y text CHECK (note(frozen()) > 0))"),

@@ -217,8 +217,11 @@ class Requests:
         shape = action.shape
         if self._x.permit.release and isinstance(shape, SessionShape):
             for copied in shape.copies:
-                if copied.options is None:
-                    refusal = Refusal(RefusalKind.MASKING, f"refused: {copied.problem}", "nothing of it was run")
+                options = copied.options
+                # Halves of another encoding's characters look like delimiters and escapes.
+                problem = copied.problem if options is None else "" if options.binary else self._x.judge.copy_problem()
+                if problem:
+                    refusal = Refusal(RefusalKind.MASKING, f"refused: {problem}", "nothing of it was run")
                     self.refuse(kind, refuse.error(refusal))
                     return False
         return True
@@ -351,7 +354,7 @@ class Requests:
         running = portal.running
         shape = running.action.shape
         since = portal.ran not in (-1, x.ran)
-        if since and isinstance(shape, SessionShape) and (shape.placed or shape.hangs):
+        if since and isinstance(shape, SessionShape) and (shape.placed or shape.hangs or shape.copies):
             what = "refused: other statements ran since this one was bound, and names in it may mean something else now"
             self.refuse(kind, refuse.error(Refusal(RefusalKind.POLICY, what, "bind it directly before it runs")))
             return

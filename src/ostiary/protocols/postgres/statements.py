@@ -311,6 +311,17 @@ class Judge:
             for inner in self._analyze(text).statements:
                 self._keep(self._cursors, name, inner)
 
+    def copy_problem(self) -> str:
+        """Why rows of COPY as text could be cut in the wrong places; "" when they can't."""
+        encoding = self._settings["client_encoding"]
+        if encoding.upper() not in _UTF8:
+            return f"COPY as text can't be masked while client_encoding is {encoding}; set it to UTF8"
+        if self.unseen:
+            return (
+                "COPY as text can't be masked in one pipeline behind code that may change client_encoding; sync first"
+            )
+        return ""
+
     def names(self, column: str) -> bool:
         """Is a column of some relation, or one that calls a function, named so?"""
         catalog = self._snapshot.catalog
