@@ -53,7 +53,7 @@ REFRESH MATERIALIZED VIEW m_customers;
 #: The server reads a body to check it; what it does is done when it is called.
 BODIES = ("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", "CREATE PROCEDURE")
 #: Functions that lock more than they tell of: the session's last value, a view's text.
-BEYOND = ("currval(", "pg_get_viewdef(")
+BEYOND = ("currval(", "pg_get_viewdef(", "pg_sequence_last_value(")
 KEYS = """
 ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers (id);
 ALTER TABLE orders ADD UNIQUE (id, customer_id);

@@ -21,6 +21,10 @@ class Category(StrEnum):
     PUBLISH = "publish"
     #: Runs SQL, or reads a relation, that comes as a value.
     DYNAMIC = "dynamic"
+    #: Shows what other sessions run, or the server's statistics and insides: `execute`.
+    REVEALS = "reveals"
+    #: Called by the server itself: handlers, validators, triggers, binary upgrade: `execute`.
+    MACHINERY = "machinery"
     #: Reaches the server's files, processes, settings, large objects, log or replication.
     ADMIN = "admin"
 

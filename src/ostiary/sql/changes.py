@@ -20,10 +20,12 @@ _MERGES: Final = {"CMD_INSERT": Operation.INSERT, "CMD_UPDATE": Operation.UPDATE
 def _insert(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     scope = walk.with_names(node, scope)
     walk.relation(Operation.INSERT, node.relation)
-    if node.HasField("on_conflict_clause") and enum(node.on_conflict_clause, "action") != "ONCONFLICT_NOTHING":
+    conflict = node.on_conflict_clause if node.HasField("on_conflict_clause") else None
+    if conflict is not None and enum(conflict, "action") != "ONCONFLICT_NOTHING":
         walk.relation(Operation.UPDATE, node.relation)
         walk.relation(Operation.READ, node.relation)
-    if node.HasField("returning_clause"):
+    elif node.HasField("returning_clause") or (conflict is not None and conflict.HasField("infer")):
+        # A named conflict target tells by the count whether a value is there; the server asks for SELECT on it.
         walk.relation(Operation.READ, node.relation)
     walk.descend(node, scope, ("with_clause", "relation"))
 

@@ -145,7 +145,29 @@ def _constraint(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     if node.HasField("pktable"):
         walk.relation(Operation.DEFINE, node.pktable)
         walk.relation(Operation.READ, node.pktable)
+    for parts in _option(node, "sequence_name"):
+        walk.touch(Touch(Operation.DEFINE, _name(parts), "relation", "made"))
     walk.descend(node, scope, ("pktable",))
+
+
+def _sequence(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """OWNED BY ties it to a column: dropping or taking over the table does it to the sequence."""
+    _definition(walk, node, scope)
+    for parts in _option(node, "owned_by"):
+        if len(parts) > 1:
+            walk.touch(Touch(Operation.DEFINE, _name(parts[:-1]), "relation"))
+
+
+def _option(node: Message, name: str) -> list[list[str]]:
+    """Names that an option of this name carries."""
+    options = [option for option in map(unwrap, node.options) if option is not None and option.defname == name]
+    return [parts for option in options if (parts := names_of(unwrap(option.arg)))]
+
+
+def _member(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    """ALTER EXTENSION ADD and DROP: the object goes with the extension from then on, or no longer."""
+    _definition(walk, node, scope)
+    _object(walk, Operation.DEFINE, label(node, "objtype"), unwrap(node.object))
 
 
 def _partition(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -312,6 +334,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     **dict.fromkeys(("CreateRoleStmt", "AlterRoleStmt", "ReassignOwnedStmt"), _role),
     "CreateSchemaStmt": _schema,
     "CreateCastStmt": _cast,
+    **dict.fromkeys(("CreateSeqStmt", "AlterSeqStmt"), _sequence),
+    "AlterExtensionContentsStmt": _member,
     "AlterTableStmt": _alter_table,
     "AlterTableCmd": _alter_table_cmd,
     "RefreshMatViewStmt": _refresh,

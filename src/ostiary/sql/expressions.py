@@ -14,6 +14,9 @@ from ostiary.sql.session import set_config
 if TYPE_CHECKING:
     from ostiary.sql.walk import Walk
 
+#: What changes a sequence; the others of the category read it.
+_ADVANCE: Final = frozenset({"nextval", "setval"})
+
 
 def _column_ref(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     del scope
@@ -68,7 +71,7 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     if called.schema not in (None, "pg_catalog") and category not in ANYWHERE:
         category = None
     match category:
-        case None:
+        case None | Category.REVEALS | Category.MACHINERY:
             walk.touch(Touch(Operation.EXECUTE, called, "function"))
         case Category.COMPUTES | Category.COMPUTES_VOLATILE:
             pass
@@ -77,7 +80,7 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         case Category.LOCK:
             walk.other(Operation.SESSION, "session", "advisory-lock")
         case Category.SEQUENCE:
-            _sequence(walk, node, Operation.READ if called.name == "currval" else Operation.UPDATE)
+            _sequence(walk, node, Operation.UPDATE if called.name in _ADVANCE else Operation.READ)
         case Category.PUBLISH:
             walk.sensitive = True
             channel = constant(node.args[0]) if node.args else None
