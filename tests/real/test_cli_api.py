@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -47,7 +48,7 @@ def common(found: Any) -> Any:
         case list():
             return [common(each) for each in found]
         case float():
-            return round(found, 5)
+            return datetime.fromtimestamp(found, UTC)
         case _:
             return found
 

@@ -57,7 +57,8 @@ def configure(wanted: Logging = Logging()) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(wanted.level.value),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # One write a line: workers share this file, and a line that is written in two parts may be parted by another's.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 
