@@ -429,8 +429,8 @@ def test_killed(served: Served) -> None:
     # The role's own end, and the grace after it, without waiting for them.
     served.server.run(f"ALTER ROLE {role} VALID UNTIL '2001-01-01'")
     served.start()
-    until(lambda: served.roles() == [], "the restarted gateway swept the role")
-    assert served.events("leftover dropped")[-1]["username"] == role
+    dropped = until(lambda: served.events("leftover dropped"), "the restarted gateway swept the role")
+    assert (dropped[-1]["username"], served.roles()) == (role, [])
     newest, *_ = served.json("sessions", "list", "--limit", "1")
     assert newest["state"] == "unsealed"
 

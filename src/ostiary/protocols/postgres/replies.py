@@ -415,7 +415,7 @@ class Replies:
         if not self._x.permit.release:
             self._x.out.append(frame)
             return
-        if names is NOTIFICATION:
+        if names == NOTIFICATION:
             channel = naming.join("channel", (cells[0] or b"").decode("utf-8", "replace"), separator="/")
             names = NOTIFICATION if channel in self._x.judge.channels else UNASKED
 
