@@ -19,17 +19,19 @@ from tests.protocols.postgres.test_corpus import CASES, texts
 from tests.real.servers import PostgresServer
 from tests.sql.generate_builtins import generated
 
-SCHEMA = """
+#: Too long to be looked at: nobody can tell what such a function does.
+LONG = f"/* {'x' * 33000} */"
+SCHEMA = f"""
 DROP SCHEMA IF EXISTS audit, app CASCADE;
 CREATE SCHEMA audit; CREATE SCHEMA app;
 CREATE TABLE customers (id int PRIMARY KEY, name text, email text);
 CREATE TABLE orders (id int PRIMARY KEY, customer_id int, amount int, note text);
 CREATE TABLE audit.log (at text, what text);
 CREATE TABLE log (line text);
-CREATE FUNCTION refund(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE FUNCTION full_name(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.name';
-CREATE FUNCTION app.lower(int) RETURNS text LANGUAGE sql AS 'SELECT ''1''';
-CREATE FUNCTION app.json_scalar(int) RETURNS text LANGUAGE sql AS 'SELECT ''1''';
+CREATE FUNCTION refund(int) RETURNS int LANGUAGE sql AS 'SELECT 1 {LONG}';
+CREATE FUNCTION full_name(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.name {LONG}';
+CREATE FUNCTION app.lower(int) RETURNS text LANGUAGE sql AS 'SELECT ''1'' {LONG}';
+CREATE FUNCTION app.json_scalar(int) RETURNS text LANGUAGE sql AS 'SELECT ''1'' {LONG}';
 CREATE FUNCTION uuid_generate_v4() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()';
 CREATE FUNCTION max(circle) RETURNS int LANGUAGE sql AS 'SELECT 1';
 ALTER EXTENSION plpgsql ADD FUNCTION uuid_generate_v4();

@@ -22,6 +22,7 @@ def _insert(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     walk.relation(Operation.INSERT, node.relation)
     conflict = node.on_conflict_clause if node.HasField("on_conflict_clause") else None
     if conflict is not None and enum(conflict, "action") != "ONCONFLICT_NOTHING":
+        _assign(walk, conflict.target_list)
         walk.relation(Operation.UPDATE, node.relation)
         walk.relation(Operation.READ, node.relation)
     elif node.HasField("returning_clause") or (conflict is not None and conflict.HasField("infer")):
@@ -34,7 +35,12 @@ def _update(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     if node.relation.relname == "pg_settings" and node.relation.schemaname in ("", "pg_catalog"):
         # A rule of it calls set_config: any setting may get any value.
         walk.unknown("set_config()")
+    _assign(walk, node.target_list)
     _change(walk, Operation.UPDATE, node, scope, node.from_clause)
+
+
+def _assign(walk: "Walk", targets: Iterable[Message]) -> None:
+    walk.assigned.update(dict.fromkeys(target.name for target in map(unwrap, targets) if target is not None))
 
 
 def _delete(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -76,6 +82,8 @@ def _merge(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         operation = _MERGES.get(enum(clause, "command_type"))
         if operation is not None:
             walk.relation(operation, node.relation)
+        if operation is Operation.UPDATE:
+            _assign(walk, clause.target_list)
         if operation in (Operation.UPDATE, Operation.DELETE):
             alone = Row(row.relation, row.name, variables=walk.variables)
             by_source = enum(clause, "match_kind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
@@ -113,7 +121,7 @@ def _lock(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     operation = Operation.READ if node.mode == 1 else Operation.UPDATE
     for item in map(unwrap, node.relations):
         if item is not None:
-            walk.relation(operation, item)
+            walk.relation(operation, item, kind="locked")
 
 
 HANDLERS: Final[dict[str, Handler]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import Message
 
 from ostiary.core import Operation, naming
+from ostiary.sql.builtins import BUILTINS, COMPUTES
 from ostiary.sql.model import Name, Touch
 from ostiary.sql.nodes import CREATES, DEFINITIONS, children, enum, label, string_of, strings_of, tag_of, unwrap
 
@@ -296,7 +297,10 @@ def _alter_function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 
 def _define(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
-    """CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH and so on."""
+    """CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH and so on.
+
+    What is made of functions calls them unseen later, so making it is executing those that are no built-ins.
+    """
     del scope
     parts = strings_of(node.defnames)
     kind = label(node, "kind")
@@ -304,6 +308,15 @@ def _define(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         walk.touch(Touch(Operation.DEFINE, _name(parts), "function", "made"))
     else:
         walk.other(Operation.DEFINE, kind, naming.join(*parts))
+    for option in map(unwrap, node.definition):
+        if option is not None and option.defname.endswith(_CALLED) and (names := names_of(unwrap(option.arg))):
+            called = _name(names)
+            if called.schema not in (None, "pg_catalog") or BUILTINS.get(called.name) not in COMPUTES:
+                walk.touch(Touch(Operation.EXECUTE, called, "function"))
+
+
+#: Options of CREATE AGGREGATE, OPERATOR and TYPE that name functions: `sfunc`, `mfinalfunc`, `procedure`, `send` …
+_CALLED: Final = ("func", "function", "procedure", "restrict", "join", "input", "output", "receive", "send", "analyze")
 
 
 def _alter_system(walk: "Walk", node: Message, scope: frozenset[str]) -> None:

@@ -55,6 +55,13 @@ def _use(walk: "Walk", names: list[str]) -> None:
         walk.operators[names[0]] = None
 
 
+def _type(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
+    names = strings_of(node.names)
+    if names:
+        walk.types[Name(names[-2] if len(names) > 1 else None, names[-1])] = None
+    walk.descend(node, scope, ("names",))
+
+
 def _table_sample(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.method)
     if names[-1] not in ("system", "bernoulli") or names[:-1] not in ([], ["pg_catalog"]):
@@ -118,5 +125,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "SortBy": _sort_by,
     "RangeTableSample": _table_sample,
     "FuncCall": _function,
+    "TypeName": _type,
     **dict.fromkeys(CONSTRUCTORS_OF, _json),
 }

@@ -1,7 +1,7 @@
 """The outcome of analysing SQL. Names are as the parser folds them; nobody here knows a catalogue."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ostiary.core import Operation
 from ostiary.sql.copy_statement import CopyStatement
@@ -24,14 +24,16 @@ class Name:
 class Touch:
     """One operation on one named thing.
 
-    Kinds besides the plain ones: "contents", a schema and everything in it; "cascade", the relations that refer to
-    this one, and those that refer to them; "query", the relations in a view's query; "other", whose name is the
-    object's whole path: `role/bob`.
+    Kinds besides the plain ones: "locked", a relation that is locked, or rows of it, and stays as it is; "contents", a
+    schema and everything in it; "cascade", the relations that refer to this one, and those that refer to them; "query",
+    the relations in a view's query; "other", whose name is the object's whole path: `role/bob`.
     """
 
     operation: Operation
     name: Name
-    kind: Literal["relation", "function", "operator", "schema", "contents", "cascade", "query", "other"] = "relation"
+    kind: Literal["relation", "locked", "function", "operator", "schema", "contents", "cascade", "query", "other"] = (
+        "relation"
+    )
     #: It need not exist yet: "made" in the session's creation schema when its name has none, "renamed" in any.
     new: Literal["", "made", "renamed"] = ""
 
@@ -93,6 +95,21 @@ SessionEffect = Prepare | Execute | Deallocate | DeclareCursor | FetchCursor | C
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """What code does that runs in a statement without standing there."""
+
+    #: Of what its expressions call, whose values may stand in any of its results.
+    called: tuple[Touch, ...] = ()
+    #: Of what its changes set off, whose values may stand in columns that they return.
+    fired: tuple[Touch, ...] = ()
+    #: Columns that what is set off may set; "*" where they can't be told.
+    sets: frozenset[str] = frozenset()
+
+
+NOTHING: Final = Within()
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of the text."""
 
@@ -119,6 +136,12 @@ class Statement:
     parameters: tuple[int, ...] = ()
     #: It copies out to the client.
     copy: CopyStatement | None = None
+    #: Types it names: converting to one may run code.
+    types: tuple[Name, ...] = ()
+    #: Columns that its updates set; "*" where they can't be told.
+    assigned: tuple[str, ...] = ()
+    #: Of all this, what a catalogue had to say.
+    within: Within = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

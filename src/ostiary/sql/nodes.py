@@ -24,7 +24,7 @@ PLAIN: Final = frozenset(
     MultiAssignRef NamedArgExpr NullTest ObjectWithArgs OnConflictClause ParamRef PartitionBoundSpec PartitionElem
     PartitionRangeDatum PartitionSpec PublicationObjSpec PublicationTable RangeFunction RangeSubselect RangeTableFunc
     RangeTableFuncCol ReplicaIdentityStmt ResTarget ReturningClause ReturningOption RoleSpec RowExpr SQLValueFunction
-    SetToDefault SortBy StatsElem String SubLink TableLikeClause TriggerTransition TypeCast TypeName VacuumRelation
+    SetToDefault SortBy StatsElem String SubLink TableLikeClause TriggerTransition TypeCast VacuumRelation
     WindowDef WithClause XmlExpr XmlSerialize
     """.split()  # noqa: SIM905 - ninety names read better as text
 )

@@ -1,17 +1,19 @@
-"""The body of a DO block: its SQL and its expressions are judged as statements, EXECUTE of a string is unknown.
+"""Bodies in plpgsql: their SQL and expressions are judged as statements, EXECUTE of a string is unknown.
 
 libpg_query gives the block as JSON in which every expression is a `PLpgSQL_expr` with its text and how that text is
 to be parsed (RawParseMode of parser.h).
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import postgast
+from google.protobuf.message import Message
 
 from ostiary.core import Operation
 from ostiary.sql.model import UnparsableError
-from ostiary.sql.nodes import unwrap
+from ostiary.sql.nodes import strings_of, unwrap
 from ostiary.sql.parse import guarded, parse
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _PLAIN: Final = frozenset(
     for name in (
         *("assert", "assign", "block", "call", "case", "close", "commit", "dynexecute", "dynfors", "execsql", "exit"),
         *("fetch", "forc", "foreach_a", "fori", "fors", "getdiag", "if", "loop", "open", "perform", "raise", "return"),
-        *("rollback", "while"),
+        *("return_next", "return_query", "rollback", "while"),
     )
 )
 _DYNAMIC: Final = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
@@ -37,7 +39,21 @@ _EQUALS: Final = frozenset({_TOKEN("COLON_EQUALS"), 61})
 _GIVES: Final = _EQUALS | {_TOKEN("DEFAULT")}
 #: What may stand behind the name of a cursor: its query is no default.
 _CURSOR: Final = frozenset({_TOKEN("CURSOR"), _TOKEN("SCROLL"), _TOKEN("NO")})
-_DECLARE, _BEGIN, _SEMICOLON = _TOKEN("DECLARE"), _TOKEN("BEGIN_P"), 59
+_DECLARE, _BEGIN, _FOR = _TOKEN("DECLARE"), _TOKEN("BEGIN_P"), _TOKEN("FOR")
+_DOT, _SEMICOLON, _BRACKET = 46, 59, 91
+#: `%` of `%TYPE`, and a dot before it.
+_COPIES: Final = frozenset({37, _DOT})
+_AFTER_TYPE: Final = _GIVES | {_TOKEN("COLLATE"), _TOKEN("NOT")}
+#: Types that libpg_query can't look up are tried as these: a row, then one value.
+_KINDS: Final = ("record", "text")
+_ANYTHING: Final = frozenset({"", "record"})
+#: What a trigger function knows without declaring it.
+TRIGGER: Final = (
+    *("new", "old", "tg_name", "tg_when", "tg_level", "tg_op", "tg_relid", "tg_relname", "tg_table_name"),
+    *("tg_table_schema", "tg_nargs", "tg_argv", "tg_event", "tg_tag"),
+)
+#: SELECT … INTO NEW: which columns of the row it sets is not told.
+_ASSIGNS_ROW: Final = re.compile(r"\binto\s+(?:strict\s+)?new\b", re.IGNORECASE).search
 
 
 def block(walk: "Walk", body: str) -> None:
@@ -45,12 +61,27 @@ def block(walk: "Walk", body: str) -> None:
     if walk.blocks >= MAX_BLOCKS:
         raise UnparsableError("DO blocks are nested too deeply")
     guarded(body)
-    quoted = body.replace("'", "''")
-    try:
-        (function,) = postgast.parse_plpgsql(f"DO '{quoted}'")
-    except (postgast.PgQueryError, ValueError, RecursionError) as error:
-        raise UnparsableError(f"the DO block can't be parsed: {error}") from None
-    nodes = list(_nodes(function))
+    _run(walk, body, [f"DO {_quoted(_plain_types(body, kind))}" for kind in _KINDS], "the DO block")
+
+
+def function(walk: "Walk", made: Message, body: str) -> None:
+    """Have `walk` take in what the body of a CreateFunctionStmt does. Raises UnparsableError."""
+    guarded(body)
+    if strings_of(made.return_type.names)[-1:] in (["trigger"], ["event_trigger"]):
+        # libpg_query's JSON of a trigger function is broken (an empty object for each TG_ variable): what it knows
+        # without declaring it is given as arguments.
+        walk.variables |= frozenset(TRIGGER)
+        header = f"CREATE FUNCTION f({', '.join(f'{name} record' for name in TRIGGER)}) RETURNS record"
+        texts = [f"{header} LANGUAGE plpgsql AS {_quoted(_plain_types(body, kind))}" for kind in _KINDS]
+    else:
+        texts = [_with_plain_types(made, body, kind) for kind in _KINDS]
+    _run(walk, body, texts, "the body")
+    if _ASSIGNS_ROW(body) is not None:
+        walk.assigned["*"] = None
+
+
+def _run(walk: "Walk", body: str, texts: Iterable[str], what: str) -> None:
+    nodes = list(_nodes(_parsed(texts, what)))
     names = walk.variables | {str(value["refname"]) for _, value in nodes if "refname" in value}
     for kind, value in nodes:
         if kind in _ENDS:
@@ -63,11 +94,56 @@ def block(walk: "Walk", body: str) -> None:
         if kind.startswith("PLpgSQL_stmt_") and kind not in _PLAIN:
             walk.unknown(kind)
         if kind == "PLpgSQL_expr":
-            for text in _texts(str(value["query"]), value.get("parseMode", -1)):
+            for text in _texts(walk, str(value["query"]), value.get("parseMode", -1)):
                 guarded(text)
                 _judge(walk, text, names)
-    for default in _defaults(body):
-        _judge(walk, f"SELECT {default}", names)
+    for kind_of_it, default in _declarations(body):
+        if kind_of_it:
+            _judge(walk, f"SELECT NULL::{kind_of_it}", names)
+        if default:
+            _judge(walk, f"SELECT {default}", names)
+
+
+def _parsed(texts: Iterable[str], what: str) -> object:
+    problem: Exception | None = None
+    for text in texts:
+        guarded(text)
+        try:
+            (parsed,) = postgast.parse_plpgsql(text)
+        except (postgast.PgQueryError, ValueError, RecursionError) as error:
+            problem = problem or error
+        else:
+            return parsed
+    raise UnparsableError(f"{what} can't be parsed: {problem}") from None
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _with_plain_types(made: Message, body: str, kind: str) -> str:
+    """The definition, deparsed with types that libpg_query can look up."""
+    tree = postgast.pg_query_pb2.ParseResult()
+    plain = tree.stmts.add().stmt.create_function_stmt
+    plain.CopyFrom(made)
+    types = [argument.arg_type for argument in map(unwrap, plain.parameters) if argument is not None]
+    for each in (*types, plain.return_type):
+        names = strings_of(each.names)
+        if len(names) > 1 and names[-2] != "pg_catalog":
+            del each.names[:]
+            each.names.add().string.sval = kind
+    for argument in map(unwrap, plain.parameters):
+        if argument is not None:
+            argument.ClearField("defexpr")
+    del plain.options[:]
+    for name, value in (("language", "plpgsql"), ("as", _plain_types(body, kind))):
+        option = plain.options.add().def_elem
+        option.defname = name
+        if name == "as":
+            option.arg.list.items.add().string.sval = value
+        else:
+            option.arg.string.sval = value
+    return str(postgast.deparse(tree))
 
 
 def _judge(walk: "Walk", text: str, names: frozenset[str]) -> None:
@@ -77,28 +153,61 @@ def _judge(walk: "Walk", text: str, names: frozenset[str]) -> None:
             walk.absorb(walk.nested(names, walk.blocks + 1).statement(inner))
 
 
-def _defaults(body: str) -> Iterator[str]:
-    """Expressions of declarations: `name type := expression;`. The JSON leaves out those of records."""
+def _plain_types(body: str, kind: str) -> str:
+    """The body with `kind` in place of the qualified types of its declarations: libpg_query can't look those up."""
+    raw, cut, at = body.encode(), [], 0
+    for declared in _declared(body):
+        last = 3 if len(declared) > 3 and declared[2].token == _DOT else 1
+        following = declared[last + 1].token if len(declared) > last + 1 else 0
+        if (last == 3 and following not in _COPIES) or following == _BRACKET:
+            cut += [raw[at : declared[1].start], b"text" if following == _BRACKET else kind.encode()]
+            at = declared[last].end
+    return b"".join([*cut, raw[at:]]).decode()
+
+
+def _declarations(body: str) -> Iterator[tuple[str, str]]:
+    """Type and default of each declaration, "" for none: `name type := expression;`. The JSON leaves some out."""
+    raw = body.encode()
+    for declared in _declared(body):
+        if len(declared) < 2 or declared[1].token in _CURSOR or (len(declared) > 2 and declared[2].token == _FOR):
+            # Another name for an argument, or a cursor.
+            continue
+        depth, ends, begins = 0, declared[-1].end, -1
+        for token in declared[1:]:
+            depth += (token.token in (40, 91)) - (token.token in (41, 93))
+            if depth == 0 and token.token in _AFTER_TYPE:
+                ends = min(ends, token.start)
+            if depth == 0 and token.token in _GIVES and begins < 0:
+                begins = token.end
+        kind = raw[declared[1].start : ends].decode()
+        # What is copied is a column's type, or a row's, which the name of the relation tells.
+        name, copies, _ = kind.partition("%")
+        if copies and name.count(".") > _of_row(kind):
+            name = name.rpartition(".")[0]
+        default = raw[begins : declared[-1].end].decode() if begins >= 0 else ""
+        yield ("" if name.strip().lower() in _ANYTHING else name), default
+
+
+def _of_row(kind: str) -> int:
+    return 1 if kind.lower().endswith("rowtype") else 0
+
+
+def _declared(body: str) -> Iterator[list[Any]]:
+    """Tokens of each declaration, without CONSTANT and the semicolon."""
     raw = body.encode()
     declaring, depth = False, 0
-    #: Of the declaration: how many tokens it has so far, the second of them, where its expression begins.
-    count, second, begins = 0, 0, -1
+    tokens: list[Any] = []
     for token in postgast.scan(body).tokens:
         kind = token.token
-        if not declaring or (count == 0 and kind in (_DECLARE, _BEGIN)):
-            declaring, count = kind == _DECLARE, 0
+        if not declaring or (not tokens and kind in (_DECLARE, _BEGIN)):
+            declaring, tokens = kind == _DECLARE, []
             continue
         depth += (kind in (40, 91)) - (kind in (41, 93))
         if kind == _SEMICOLON and depth == 0:
-            if begins >= 0:
-                yield raw[begins : token.start].decode()
-            count, begins = 0, -1
-            continue
-        count += 1
-        if count == 2:
-            second = kind
-        if begins < 0 and depth == 0 and kind in _GIVES and second not in _CURSOR:
-            begins = token.end
+            yield tokens
+            tokens = []
+        elif not (len(tokens) == 1 and raw[token.start : token.end].lower() == b"constant"):
+            tokens.append(token)
 
 
 def _nodes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -116,7 +225,7 @@ def _nodes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
                     waiting.append(inner)
 
 
-def _texts(query: str, mode: int) -> list[str]:
+def _texts(walk: "Walk", query: str, mode: int) -> list[str]:
     """Statements that stand for an expression's text."""
     if mode == _STATEMENT:
         return [query]
@@ -128,5 +237,9 @@ def _texts(query: str, mode: int) -> list[str]:
             depth += (token.token in (40, 91)) - (token.token in (41, 93))
             if depth == 0 and token.token in _EQUALS:
                 raw = query.encode()
-                return [f"SELECT {raw[: token.start].decode()}", f"SELECT {raw[token.end :].decode()}"]
+                target = raw[: token.start].decode()
+                row, _, column = target.strip().partition(".")
+                if row.lower() == "new":
+                    walk.assigned[column.strip().strip('"') or "*"] = None
+                return [f"SELECT {target}", f"SELECT {raw[token.end :].decode()}"]
     raise UnparsableError("a DO block has an expression of an unknown kind")

@@ -50,7 +50,7 @@ def _lock_rows(walk: "Walk", sources: Iterable[Message], named: set[str], scope:
         match source.DESCRIPTOR.name:
             case "RangeVar":
                 if not named or (source.alias.aliasname or source.relname) in named:
-                    walk.relation(Operation.UPDATE, source, scope)
+                    walk.relation(Operation.UPDATE, source, scope, kind="locked")
             case "JoinExpr":
                 _lock_rows(walk, [source.larg, source.rarg], named, scope)
             case "RangeSubselect" if not named or source.alias.aliasname in named:

@@ -5,14 +5,16 @@ table of `nodes`, or makes the statement UNKNOWN: a node of a later grammar can'
 """
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Final, Literal
 
 from google.protobuf.message import Message
 
 from ostiary.core import Operation, naming
 from ostiary.sql import changes, definitions, expressions, nested, queries, session
-from ostiary.sql.copy_statement import copy_statement
+from ostiary.sql.copy_statement import CopyStatement, copy_statement
 from ostiary.sql.definitions import Handler
+from ostiary.sql.lineage import Query
 from ostiary.sql.model import Name, SessionEffect, Statement, Touch, UnparsableError
 from ostiary.sql.nodes import PLAIN, children, tag_of, unwrap
 from ostiary.sql.returns import returns
@@ -38,6 +40,8 @@ class Walk:
         self.functions: dict[Name, None] = {}
         self.attributes: dict[str, None] = {}
         self.operators: dict[str, None] = {}
+        self.types: dict[Name, None] = {}
+        self.assigned: dict[str, None] = {}
         self._temporary: dict[str, None] = {}
         self.effects: list[SessionEffect] = []
         self.has_where = True
@@ -58,8 +62,23 @@ class Walk:
         """Walk a whole statement. Raises UnparsableError."""
         self.visit(node, frozenset())
         places = sorted(set(self._parameters))
-        return Statement(
+        return self.gathered(
             tag_of(node),
+            returns(node, {location: ordinal for ordinal, (location, _) in enumerate(places)}),
+            tuple(number for _, number in places),
+            copy_statement(node),
+        )
+
+    def gathered(
+        self,
+        tag: str,
+        result: Query | None = None,
+        parameters: tuple[int, ...] = (),
+        copy: CopyStatement | None = None,
+    ) -> Statement:
+        """What was walked and absorbed so far, as one statement."""
+        return Statement(
+            tag,
             tuple(self._touches),
             tuple(self.functions),
             tuple(self.attributes),
@@ -69,9 +88,11 @@ class Walk:
             self.has_where,
             self._dynamic,
             self._ends_transaction,
-            returns(node, {location: ordinal for ordinal, (location, _) in enumerate(places)}),
-            tuple(number for _, number in places),
-            copy_statement(node),
+            result,
+            parameters,
+            copy,
+            tuple(self.types),
+            tuple(self.assigned),
         )
 
     # ------------------------------------------------------------ touching
@@ -81,11 +102,17 @@ class Walk:
         if self.planned:
             if touch.kind == "relation" and touch.new:
                 return
-            touch = Touch(_CHANGES.get(touch.operation, touch.operation), touch.name, touch.kind, touch.new)
+            touch = replace(touch, operation=_CHANGES.get(touch.operation, touch.operation))
         self._touches[touch] = None
 
     def relation(
-        self, operation: Operation, node: Message, scope: frozenset[str] = frozenset(), *, new: bool = False
+        self,
+        operation: Operation,
+        node: Message,
+        scope: frozenset[str] = frozenset(),
+        *,
+        new: bool = False,
+        kind: Literal["relation", "locked"] = "relation",
     ) -> None:
         """An operation on a RangeVar, unless its name is a CTE's."""
         name = Name(node.schemaname or None, node.relname)
@@ -93,7 +120,7 @@ class Walk:
             self._temporary[name.name] = None
             name = Name("pg_temp", name.name)
         if name.schema is not None or name.name not in scope:
-            self.touch(Touch(operation, name, "relation", "made" if new else ""))
+            self.touch(Touch(operation, name, kind, "made" if new else ""))
 
     def other(self, operation: Operation, *path: str) -> None:
         """An operation on something that is no relation, function or operator, named by the parts of a path."""
@@ -115,6 +142,8 @@ class Walk:
         self.functions.update(dict.fromkeys(inner.functions))
         self.attributes.update(dict.fromkeys(inner.attributes))
         self.operators.update(dict.fromkeys(inner.operators))
+        self.types.update(dict.fromkeys(inner.types))
+        self.assigned.update(dict.fromkeys(inner.assigned))
         self._temporary.update(dict.fromkeys(inner.temporary))
         self.effects += inner.effects
         self.has_where &= inner.has_where

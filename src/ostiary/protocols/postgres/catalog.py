@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from ostiary.core import Action, Shape, naming
+from ostiary.protocols.postgres.unseen import UNSEEN_QUERY, Unseen, grouped
 from ostiary.sql import Memo
 
 #: Of the server's own: relations that hold users' data, or the text of their statements.
@@ -97,13 +98,14 @@ SELECT pg_catalog.json_build_object(
        AND t.oid OPERATOR(pg_catalog.=) p.proargtypes[0]
      WHERE n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog','information_schema']::pg_catalog.name[])
      GROUP BY 1, 2) f),
+ 'unseen', {unseen},
  'operators', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(n.nspname, o.oprname))
    FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
    WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
    AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
      AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"))
- )::pg_catalog.text""".replace("{revealing}", "','".join(_REVEALING))
+ )::pg_catalog.text""".replace("{revealing}", "','".join(_REVEALING)).replace("{unseen}", UNSEEN_QUERY)
 
 #: Seconds a catalogue is believed; DDL through the gateway drops it at once.
 MAX_AGE: Final = 60.0
@@ -144,6 +146,7 @@ class Catalog:
     #: operator → schemas
     operators: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settled: bool = False
+    unseen: Unseen = field(default_factory=Unseen)
 
     @classmethod
     def parse(cls, document: str) -> "Catalog":
@@ -161,23 +164,24 @@ class Catalog:
             (int(oid), int(num)): (int(kind), str(generated), int(modifier))
             for oid, num, _, kind, generated, modifier in raw["columns"] or ()
         }
-        attributes = _grouped(columns)
-        derived = _grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
+        attributes = grouped(columns)
+        derived = grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
         return cls(
             relations,
             columns,
             derived,
-            _grouped((name, oid) for oid, (_, name, _) in relations.items()),
+            grouped((name, oid) for oid, (_, name, _) in relations.items()),
             types,
             attributes,
             frozenset(map(int, raw["opaque"] or ())),
-            _grouped((int(parent), int(child)) for child, parent in raw["inherits"] or ()),
-            _grouped((int(child), int(parent)) for child, parent in raw["inherits"] or ()),
-            _grouped((int(to), int(by)) for to, by in raw["references"] or ()),
-            _grouped(((int(oid), int(num)), int(source)) for oid, num, source in raw["generated"] or ()),
-            _grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
-            _grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
+            grouped((int(parent), int(child)) for child, parent in raw["inherits"] or ()),
+            grouped((int(child), int(parent)) for child, parent in raw["inherits"] or ()),
+            grouped((int(to), int(by)) for to, by in raw["references"] or ()),
+            grouped(((int(oid), int(num)), int(source)) for oid, num, source in raw["generated"] or ()),
+            grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
+            grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
             bool(raw["settled"]),
+            Unseen.build(raw["unseen"]),
         )
 
     def find(self, schema: str | None, name: str) -> tuple[int, ...]:
@@ -246,8 +250,12 @@ class Catalog:
 
     def family(self, oid: int) -> Iterator[int]:
         """Tables that inherit from this one or that it inherits from, all the way."""
-        yield from _reach(self.children, oid)
+        yield from self.descendants(oid)
         yield from _reach(self.parents, oid)
+
+    def descendants(self, oid: int) -> Iterator[int]:
+        """Tables that inherit from this one, all the way down: partitions."""
+        return _reach(self.children, oid)
 
     def cascade(self, oid: int) -> Iterator[int]:
         """Relations with a foreign key to this one, and those with one to them."""
@@ -274,13 +282,6 @@ def _reach(edges: dict[int, tuple[int, ...]], start: int) -> Iterator[int]:
             seen.add(at)
             waiting += edges.get(at, ())
             yield at
-
-
-def _grouped(pairs: Any) -> dict[Any, tuple[Any, ...]]:
-    found: dict[Any, list[Any]] = {}
-    for key, value in pairs:
-        found.setdefault(key, []).append(value)
-    return {key: tuple(values) for key, values in found.items()}
 
 
 class Snapshot:

@@ -9,8 +9,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
+from ostiary.protocols.postgres.reach import Reach
 from ostiary.sql import Columns, Name, Place, Statement, Touch, direct, trace
 from ostiary.sql.builtins import BUILTINS, CONSTRUCTORS
+from ostiary.sql.model import NOTHING
 
 TEMPORARY = "pg_temp"
 #: Relations are reached through views by these; what changes a view leaves the relations behind it as they are.
@@ -47,6 +49,8 @@ class Resolver:
         self._catalog = catalog
         self._trusted = trusted
         self._temporary = temporary
+        #: The statement, and what runs unseen in it: what everything here is to be asked about.
+        self.joined = Reach(catalog, trusted=trusted).joined
 
     @property
     def stamp(self) -> object:
@@ -62,7 +66,7 @@ class Resolver:
         for touch in statement.touches:
             for name in self.objects(touch, creation):
                 yield Access(touch.operation, self._prefix + name)
-            if touch.kind == "relation" and touch.operation in _THROUGH:
+            if touch.kind in ("relation", "locked") and touch.operation in _THROUGH:
                 for name in self._behind(touch.name):
                     yield Access(touch.operation, self._prefix + name)
         for name in self._shadowing(statement):
@@ -73,7 +77,7 @@ class Resolver:
         if creation is not None and touch.new == "made" and touch.name.schema is None:
             return (_dotted(creation, touch.name.name + ("()" if touch.kind == "function" else "")),)
         match touch.kind:
-            case "relation":
+            case "relation" | "locked":
                 found = self._relations(touch.name)
             case "function":
                 found = self._functions(touch.name)
@@ -157,12 +161,15 @@ class Resolver:
 
     def sources(self, statement: Statement) -> set[str] | None:
         """Relations whose data the statement may show; None when that cannot be told."""
-        if not self._trusted:
-            return None
+        return self._shown(statement.touches) if self._trusted else None
+
+    def _shown(self, touches: Sequence[Touch]) -> set[str] | None:
         found: set[str] = set()
-        for touch in statement.touches:
-            if touch.operation in (Operation.EXECUTE, Operation.UNKNOWN):
-                # A function of the target's own may read anything.
+        for touch in touches:
+            if touch.operation is Operation.UNKNOWN:
+                return None
+            if touch.operation is Operation.EXECUTE and (touch.kind == "other" or _is_built_in(touch.name)):
+                # Programs, and what shows the server's insides. What the target's own functions read is joined.
                 return None
             if touch.operation is Operation.ADMIN and touch.kind == "function":
                 # The server's files and large objects hold users' data too.
@@ -184,13 +191,14 @@ class Resolver:
                 found.update(self._prefix + naming.lineage(column)[-2] for column in drawn)
                 family = map(self._catalog.name, self._catalog.family(oid))
                 found.update(self._prefix + name for name in family if name is not None)
-        return None if any(self._shadowing(statement)) else found
+        return found
 
     def flows(self, statement: Statement) -> tuple[_Columns | None, _Columns | None]:
         """What each column of the result depends on, and what each parameter meets."""
         if statement.returns is None:
             return None, None
         outputs, met = trace(statement.returns, self._columns, frozenset(self.sources(statement) or ()))
+        outputs = self._with_unseen(outputs, statement)
         inputs: list[frozenset[str] | None] = [None] * max(statement.parameters, default=0)
         for number in set(statement.parameters):
             meets = [met.get(place) for place, at in enumerate(statement.parameters) if at == number]
@@ -198,17 +206,35 @@ class Resolver:
                 inputs[number - 1] = frozenset().union(*(columns for columns in meets if columns is not None))
         return outputs, tuple(inputs)
 
+    def _with_unseen(self, outputs: _Columns | None, statement: Statement) -> _Columns | None:
+        """What code that runs in a statement reads is behind every column, or behind those that it may have set."""
+        if statement.within is NOTHING or outputs is None:
+            return outputs
+        called, fired = (self._shown(touches) for touches in (statement.within.called, statement.within.fired))
+        if called is None or fired is None:
+            return None
+        sets = {naming.join(name) for name in statement.within.sets}
+        return tuple(
+            None
+            if columns is None
+            else columns.union(called, fired if "*" in sets or sets & {_last(name) for name in columns} else ())
+            for columns in outputs
+        )
+
     def stored(self, statement: Statement) -> tuple[frozenset[str], ...]:
         """For each column of the result, the columns whose values the statement itself puts there."""
         query = statement.returns
-        if query is None or not query.stores_anything:
+        changes = any(touch.operation in _STORING and touch.kind == "relation" for touch in statement.touches)
+        unseen = changes and (statement.within.called or statement.within.fired)
+        if query is None or not (query.stores_anything or unseen):
             return ()
         everything = frozenset(self.sources(statement) or ())
         outputs, _ = trace(query, self._columns, everything)
         before, _ = trace(query, self._columns, everything, stored=False)
-        if outputs is None or before is None:
+        now = self._with_unseen(outputs, statement) if unseen else outputs
+        if now is None or before is None:
             return (everything,)
-        return tuple((now or everything) - (was or _NONE) for now, was in zip(outputs, before, strict=True))
+        return tuple((after or everything) - (was or _NONE) for after, was in zip(now, before, strict=True))
 
     def checks(self, statement: Statement) -> set[str] | None:
         """Relations whose rows a failure may show although the statement does not name them."""
@@ -306,6 +332,7 @@ _MAKERS = frozenset(
 )
 _RUNS = frozenset({Operation.EXECUTE, Operation.UNKNOWN, Operation.ADMIN})
 _CHANGING = {Operation.DELETE, Operation.UPDATE}
+_STORING = {Operation.INSERT, Operation.UPDATE}
 _CHANGING_TAGS = {"DELETE", "UPDATE", "TRUNCATE", "MERGE"}
 
 
@@ -316,8 +343,8 @@ def summary(
     if inner:
         more = f" or {len(inner) - 1} others" if len(inner) > 1 else ""
         return f"{statement.tag} of {summary(resolver, inner[-1])}{more}"
-    tag, touches = statement.tag, [touch for touch in statement.touches if touch.kind == "relation"]
-    changing = [touch for touch in touches if touch.operation in _CHANGING]
+    tag, touches = statement.tag, [touch for touch in statement.touches if touch.kind in ("relation", "locked")]
+    changing = [touch for touch in touches if touch.operation in _CHANGING and touch.kind == "relation"]
     if not statement.has_where and tag not in _CHANGING_TAGS and changing:
         # What is wrong is the change inside, not the SELECT or EXPLAIN around it.
         tag, touches = "/".join(dict.fromkeys(touch.operation.value.upper() for touch in changing)), changing
@@ -328,6 +355,15 @@ def summary(
     without = "" if statement.has_where else " without WHERE"
     shown = list(named)[:5] + (["…"] if len(named) > 5 else [])
     return f"{tag}{without}" + (f" on {', '.join(shown)}" if shown else "")
+
+
+def _last(column: str) -> str:
+    """Its own name, as it is written behind the relation's."""
+    return column[len(naming.lineage(column)[-2]) + 1 :]
+
+
+def _is_built_in(name: Name) -> bool:
+    return name.schema in (None, "pg_catalog") and (name.name in BUILTINS or name.name in CONSTRUCTORS)
 
 
 def _is_temporary(schema: str) -> bool:

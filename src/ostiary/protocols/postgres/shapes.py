@@ -99,7 +99,10 @@ def shape_of(
     dynamic = any(s.dynamic for s in expanded)
     leaves = any(s.effects or s.temporary or (s.ends_transaction and deviated) for s in expanded)
     outputs = inputs = None
-    alone = len(expanded) == 1 or (len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH"))
+    alone = len(expanded) == 1 or (
+        # What is called for the values that EXECUTE gives may come back in any column.
+        len(expanded) == 2 and expanded[0].tag in ("EXECUTE", "FETCH") and not expanded[0].within.called
+    )
     if sources is not None and alone:
         outputs, inputs = resolver.flows(expanded[-1])
     more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""

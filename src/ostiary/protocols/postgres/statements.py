@@ -7,7 +7,7 @@ One `Shape` is kept for equal statements under one catalogue, by all sessions th
 session that sees more than the snapshot (temporary tables, definitions it changed and may yet undo) keeps its own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ostiary.core import Access, Action, Operation, Parameter, Shape, Target
@@ -192,11 +192,13 @@ class Judge:
         analysis = self._analyze(text)
         parts: list[tuple[Statement, list[Statement]]] = []
         named = False
-        for statement in analysis.statements:
+        replaced = _replaced(analysis.statements)
+        for raw in analysis.statements:
+            statement = self._resolver.joined(raw, replaced)
             self._settable(statement)
             inner, by_name = self._inner(statement)
             named |= by_name
-            parts.append((statement, inner))
+            parts.append((statement, [self._resolver.joined(each, replaced) for each in inner]))
         creation = self.creation or None
         shape = shape_of(
             parts,
@@ -428,6 +430,18 @@ class Judge:
             if self._deviated:
                 self._renew()
 
+
+def _replaced(statements: Sequence[Statement]) -> frozenset[str]:
+    """Functions that one of them makes or changes: those after it may meet another body than the catalogue's."""
+    return frozenset(
+        touch.name.name
+        for statement in statements
+        for touch in statement.touches
+        if touch.kind == "function" and touch.operation in _DEFINES
+    )
+
+
+_DEFINES: Final = frozenset({Operation.DEFINE, Operation.ADMIN})
 
 #: A cursor that was not declared through this connection: a function's, or a portal of the protocol.
 _UNKNOWN_CURSOR: Final = Statement("FETCH", (Touch(Operation.UNKNOWN, Name(None, "session/cursor"), "other"),))
