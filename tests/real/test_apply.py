@@ -140,7 +140,9 @@ def test_of_two_who_apply_at_once_nobody_overwrites_unseen(served: Served, tmp_p
         thread.join(120)
     token = served.token("olga", "ops")
     names = {each["name"] for each in served.api("GET", "/api/v1/masking", token).json()["items"]}
-    assert {f"m.{name}" for name, code in codes.items() if code == 0} == {name for name in names if name.startswith("m.")}
+    assert {f"m.{name}" for name, code in codes.items() if code == 0} == {
+        name for name in names if name.startswith("m.")
+    }
     assert set(codes.values()) <= {0, 3}
     assert 0 in codes.values()
 
