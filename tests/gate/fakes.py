@@ -10,9 +10,11 @@ from ostiary.core import (
     PrincipalKind,
     Proof,
     Record,
+    Refusal,
     Result,
     Ruling,
     Secret,
+    Shape,
     Target,
     Verdict,
 )
@@ -117,6 +119,8 @@ class World:
         self.ruling = ALLOW
         #: The ruling once there is an estimate; None: the same.
         self.weighed: Ruling | None = None
+        #: Why values may not be put where a command puts them.
+        self.leaving: Refusal | None = None
         self.connect_ruling = ALLOW
         self.decision = Decision(approved=True, by=("corp:ada",))
         self.time = 1000.0
@@ -170,6 +174,10 @@ class World:
         del data_class
         return False
 
+    def may_declassify(self, data_class: str) -> bool:
+        del data_class
+        return False
+
     async def request(self, request: HoldRequest) -> FakePending:
         await self.faults.acheck("request")
         self.requests.append(request)
@@ -192,6 +200,11 @@ class World:
         del target
         self.faults.check("required")
         return True
+
+    def forbidden(self, rights: Rights, target: Target, shape: Shape) -> Refusal | None:
+        del rights, target, shape
+        self.faults.check("forbidden")
+        return self.leaving
 
     def masker(self, rights: Rights, target: Target, action: Action) -> FakeMasker:
         del rights, target

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,37 @@ async def test_an_ended_token_refuses_the_next_action(world: World) -> None:
     answer = session.judge(1, ACTION, Stage.RUN)
     assert isinstance(answer, Refusal)
     assert answer.kind is RefusalKind.EXPIRED
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.RUN])
+async def test_what_would_leave_its_class_is_refused(world: World, stage: Stage) -> None:
+    """Before anything is held or recorded as meant; and a port that fails refuses too."""
+    session = await connected(world)
+    world.leaving = Refusal(RefusalKind.POLICY, "denied: it leaves", "classify")
+    assert session.judge(1, ACTION, stage) == world.leaving
+    assert world.recorder.kinds()[-1] == "ActionRefused"
+    world.faults.on["forbidden"] = BOOM
+    refused = session.judge(2, ACTION, stage)
+    assert isinstance(refused, Refusal)
+    assert "secret detail" not in refused.message
+
+
+async def test_what_is_known_to_move_nothing_is_not_asked_about(world: World) -> None:
+    """The fast path: reads say so."""
+    session = await connected(world)
+    world.faults.on["forbidden"] = BOOM
+    assert isinstance(session.judge(1, Action(replace(SHAPE, moves=()), "x"), Stage.RUN), Permit)
+
+
+async def test_a_right_to_declassify_that_is_lost_while_held_counts(world: World) -> None:
+    """An approval lifts a hold, not this."""
+    session = await connected(world)
+    world.ruling = HOLD
+    hold = session.judge(1, ACTION, Stage.RUN)
+    assert isinstance(hold, Hold)
+    world.leaving = Refusal(RefusalKind.POLICY, "denied: it leaves", "classify")
+    assert await session.hold(hold, lambda _: None) == world.leaving
+    assert "IntentRecorded" not in world.recorder.kinds()
 
 
 async def weighed(world: World, session: GateSession, rows: int | None) -> Permit | Refusal:

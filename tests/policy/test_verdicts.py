@@ -1,4 +1,4 @@
-"""Deny by default, forbid wins, approval lifts; `unknown` and `unmask` by name only."""
+"""Deny by default, forbid wins, approval lifts; `unknown`, `unmask` and `declassify` by name only."""
 
 from itertools import product
 from typing import Any
@@ -148,6 +148,19 @@ def test_too_many_accesses_are_denied(under: Write) -> None:
     policy = under("permit(principal, action, resource);")
     ruling = decide(policy, does(*(f"read t{i}" for i in range(1001))))
     assert (ruling.verdict, ruling.reason) == (Verdict.DENY, "the command touches more than 1000 things")
+
+
+def test_declassify(under: Write) -> None:
+    """By name, as unmask; who may see a class may put it anywhere, and not the other way."""
+    policy = under(
+        "permit(principal, action, resource);"
+        'permit(principal in Group::"etl", action == Action::"declassify", resource in DataClass::"pii");'
+        'permit(principal in Group::"dpo", action == Action::"unmask", resource in DataClass::"pii");'
+    )
+    for group, moves, sees in (("etl", True, False), ("dpo", True, True), ("other", False, False)):
+        rights = policy.rights(who(group), TARGET, SOURCE)
+        assert (rights.may_declassify("pii.email"), rights.may_unmask("pii.email")) == (moves, sees)
+        assert not rights.may_declassify("pci.card")
 
 
 def test_unmask(under: Write) -> None:

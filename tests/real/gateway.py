@@ -236,6 +236,10 @@ class TrustingWorld(World):
         del target
         return self._settings.release
 
+    def forbidden(self, rights: Rights, target: Target, shape: object) -> None:
+        """Nothing has a class."""
+        del rights, target, shape
+
     def masker(self, rights: Rights, target: Target, action: object) -> FakeMasker:
         del rights, target, action
         return SameMasker(self)

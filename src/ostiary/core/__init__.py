@@ -1,6 +1,6 @@
 """The vocabulary every room shares. Standard library only; everything is frozen."""
 
-from ostiary.core.action import Access, Action, Operation, Parameter, Shape, Stage
+from ostiary.core.action import Access, Action, Move, Operation, Parameter, Shape, Stage
 from ostiary.core.principal import Principal, PrincipalKind, Proof
 from ostiary.core.printable import printable, printable_lines
 from ostiary.core.record import (
@@ -30,6 +30,7 @@ __all__ = [
     "IntentRecorded",
     "Lease",
     "LeaseIssued",
+    "Move",
     "Operation",
     "Outcome",
     "Parameter",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from ostiary.core.frozen import frozen
 
@@ -46,6 +47,15 @@ class Parameter:
     inert: bool = False
 
 
+class Move(NamedTuple):
+    """Values that a command puts where they stay."""
+
+    #: Columns, or objects for any column of them, that they may come from.
+    sources: frozenset[str]
+    #: Where: the column (or object) and those it shares its values with, by inheritance; the first is shown.
+    into: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """What a command does, whatever its constants: the part that is analysed once and ruled on once.
@@ -75,6 +85,8 @@ class Shape:
     #: Objects beside those above whose values its errors may tell of: what refers to a row it changes, what an
     #: earlier command left to be checked. `None`: any of the target's.
     checks: tuple[str, ...] | None = ()
+    #: What it puts where. `None`: something, and it can't be told what; whoever knows that it is nothing says so.
+    moves: tuple[Move, ...] | None = None
 
 
 @frozen

@@ -9,7 +9,7 @@ Theory of operation, two rules:
    with a sentence. There is no path on which an exception lets a command through.
 
 Order at connect: identify → authorize the target → record the start → lease the credential → permit.
-Order at an action: policy → hold → re-check time and grant → record the intent → permit.
+Order at an action: policy → what leaves its class → hold → re-check time and grant → record the intent → permit.
 Where policy wants to know how much the action would touch, the target is asked, and policy again, before anything else.
 Order at a result: mask → record → release.
 
@@ -187,6 +187,8 @@ class GateSession:
             ruling = self._rights.decide(action)
             if ruling.verdict is Verdict.DENY:
                 return self._refuse(action_id, action, refusals.denied(ruling, action.shape.summary))
+            if action.shape.moves != () and (leaving := self._leaving(action)) is not None:
+                return self._refuse(action_id, action, leaving)
             if stage is Stage.PREPARE:
                 if len(self._prepared) >= MAX_PREPARED:
                     del self._prepared[next(iter(self._prepared))]
@@ -197,6 +199,10 @@ class GateSession:
             return Hold(action_id, action, ruling)
         except Exception as error:  # noqa: BLE001 - rule 2
             return self._refuse(action_id, action, refusals.as_refusal(error, action.shape.summary))
+
+    def _leaving(self, action: Action) -> Refusal | None:
+        """Why values may not be put where the action puts them."""
+        return self._ports.masking.forbidden(self._rights, self.target, action.shape)
 
     async def hold(self, hold: Hold, tell: Callable[[str], None]) -> Permit | Refusal:
         """Wait for people, then judge again. `tell` gets the notice for the client once the request is stored.
@@ -257,6 +263,8 @@ class GateSession:
             )
             if not lifted:
                 return self._refuse(action_id, action, refusals.denied(again, action.shape.summary))
+            if (leaving := self._leaving(action)) is not None:
+                return self._refuse(action_id, action, leaving)
             return self._permit(action_id, action, again, pending.approval_id, decision.by)
         except asyncio.CancelledError:
             if pending is not None:

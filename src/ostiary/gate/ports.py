@@ -16,6 +16,7 @@ from ostiary.core import (
     Refusal,
     Result,
     Ruling,
+    Shape,
     Target,
 )
 
@@ -53,6 +54,10 @@ class Rights(Protocol):
 
     def may_unmask(self, data_class: str) -> bool:
         """Does the principal hold `unmask` on this class at this target?"""
+        ...
+
+    def may_declassify(self, data_class: str) -> bool:
+        """May values of this class be put where they have none: `declassify`, or `unmask`?"""
         ...
 
 
@@ -168,6 +173,10 @@ class Masking(Protocol):
 
     def masker(self, rights: Rights, target: Target, action: Action) -> ResultMasker:
         """A masker for all results of one action; cheap, its plans are shared."""
+        ...
+
+    def forbidden(self, rights: Rights, target: Target, shape: Shape) -> Refusal | None:
+        """Why a command of this shape may not put values where it would; cheap when asked again."""
         ...
 
     def parameters(self, target: Target, action: Action) -> tuple[str | None, ...]:

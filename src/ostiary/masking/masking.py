@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 
-from ostiary.core import Action, Parameter, Target
+from ostiary.core import Action, Parameter, Refusal, Shape, Target
 from ostiary.gate.ports import Rights
 from ostiary.masking.classes import ClassMap
+from ostiary.masking.flows import Flows
 from ostiary.masking.model import MaskingConfig
 from ostiary.masking.plan import Book, Masker
 from ostiary.masking.scan import Scanner
@@ -27,6 +28,7 @@ class ColumnMasking:
         #: Grows with the configuration; answers change with the rights, too.
         self.version = 1
         self._books: dict[str, Book] = {}
+        self._flows: dict[str, Flows] = {}
         self._texts: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def adopt(self, config: MaskingConfig) -> bool:
@@ -35,6 +37,7 @@ class ColumnMasking:
             return False
         self.config = config
         self._books = {}
+        self._flows = {}
         self._texts.clear()
         self.version += 1
         return True
@@ -57,6 +60,13 @@ class ColumnMasking:
     def masker(self, rights: Rights, target: Target, action: Action) -> Masker:
         """A masker for the results of one action."""
         return Masker(self._book(target.name), rights.may_unmask, action)
+
+    def forbidden(self, rights: Rights, target: Target, shape: Shape) -> Refusal | None:
+        """See `gate.ports.Masking`."""
+        flows = self._flows.get(target.name)
+        if flows is None:
+            flows = self._flows[target.name] = Flows(self._book(target.name))
+        return flows.forbidden(shape, rights.may_declassify)
 
     def parameters(self, target: Target, action: Action) -> tuple[str | None, ...]:
         """Bind values as text; nobody's rights lift anything here: records outlive who made them.

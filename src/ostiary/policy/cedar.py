@@ -16,7 +16,7 @@ from pathlib import Path
 from ostiary.core import Action, Principal, Ruling, Shape, Target, Verdict
 from ostiary.policy.judge import GATEWAY, Finding, Judge, address_of
 from ostiary.policy.load import load
-from ostiary.policy.rules import ControlAction, RuleSet
+from ostiary.policy.rules import DECLASSIFY, UNMASK, ControlAction, RuleSet
 
 #: Views kept (one a principal, target and address), the least recently made go first.
 MAX_VIEWS = 512
@@ -139,7 +139,7 @@ class _View:
         self._timed = version.rules.clock != "never"
         self._minute = 0.0
         self._memo: dict[Shape, Ruling] = {}
-        self._classes: dict[str, bool] = {}
+        self._classes: dict[tuple[str, str], bool] = {}
         self._weight = 0
 
     def decide(self, action: Action) -> Ruling:
@@ -153,15 +153,15 @@ class _View:
             return self._rule(action, self._clock() if now is None else now)
         return ruling
 
-    def may_unmask(self, data_class: str) -> bool:
+    def may(self, action: str, data_class: str) -> bool:
         now = self._tick() if self._timed else None
-        held = self._classes.get(data_class)
+        held = self._classes.get((action, data_class))
         if held is None:
-            finding = self._judge.unmask(data_class, self._clock() if now is None else now)
+            finding = self._judge.of_class(action, data_class, self._clock() if now is None else now)
             # There is nobody to ask while rows flow: what is held for approval stays masked.
             held = finding.verdict is Verdict.ALLOW
             self._make_room(1)
-            self._classes[data_class] = held
+            self._classes[action, data_class] = held
         return held
 
     def _rule(self, action: Action, now: float) -> Ruling:
@@ -213,10 +213,15 @@ class CedarRights:
 
     def may_unmask(self, data_class: str) -> bool:
         """Does the principal hold `unmask` on this class at this target? Raises Refused as `decide` does."""
-        view = self._view
-        if view.version is not self._policy.current:
-            view = self._follow()
-        return view.may_unmask(data_class)
+        return self._following().may(UNMASK, data_class)
+
+    def may_declassify(self, data_class: str) -> bool:
+        """May values of this class be put where they have none? Raises Refused as `decide` does."""
+        view = self._following()
+        return view.may(UNMASK, data_class) or view.may(DECLASSIFY, data_class)
+
+    def _following(self) -> _View:
+        return self._view if self._view.version is self._policy.current else self._follow()
 
     def _follow(self) -> _View:
         self._view = self._policy.view(self._principal, self._target, self._address)

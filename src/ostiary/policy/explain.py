@@ -8,7 +8,7 @@ from ostiary.core import Access, Action, Operation, Principal, Ruling, Shape, Ta
 from ostiary.policy.cedar import CedarPolicy, ruling_of
 from ostiary.policy.judge import Finding
 from ostiary.policy.load import PolicyError, Problem, load
-from ostiary.policy.rules import Rule
+from ostiary.policy.rules import UNMASK, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def explain_unmask(
     policy: CedarPolicy, principal: Principal, target: Target, data_class: str, now: float, source: str = ""
 ) -> Explanation:
     """How policy rules on seeing a data class unmasked."""
-    finding = policy.judge(principal, target, source).unmask(data_class, now)
+    finding = policy.judge(principal, target, source).of_class(UNMASK, data_class, now)
     return Explanation(ruling_of([finding], f"unmask {data_class}", policy.version), (finding,))
 
 

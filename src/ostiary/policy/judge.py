@@ -4,7 +4,7 @@ Theory of operation:
 
 1. Deny by default, forbid wins; that is Cedar's own. A rule that fails to evaluate would be left out by Cedar,
    also a forbid; here it is a refusal.
-2. `unknown`, `unmask` and what the API does are permitted only by a rule whose head names them.
+2. `unknown`, `unmask`, `declassify` and what the API does are permitted only by a rule whose head names them.
 3. A forbid with `@approval` holds what is otherwise permitted; one forbid without it denies.
 4. A name that does not have exactly one reading is denied. A name whose outside is unresolved (`?.orders`) is
    permitted as itself, and forbidden wherever a forbid names an outside it may turn out to have.
@@ -35,7 +35,7 @@ from ostiary.core import (
     naming,
 )
 from ostiary.gate.ports import Refused
-from ostiary.policy.rules import BY_NAME, UNMASK, ControlAction, Rule, RuleSet
+from ostiary.policy.rules import BY_NAME, ControlAction, Rule, RuleSet
 
 _TYPES = {PrincipalKind.WORKLOAD: "Workload", PrincipalKind.HUMAN: "Human"}
 #: Cedar's numbers end here; a planner's need not.
@@ -171,15 +171,15 @@ class Judge:
                 finding = _found(action, resource, finding.permits, forbids, estimates)
         return finding
 
-    def unmask(self, data_class: str, now: float) -> Finding:
-        """May values of this class be seen as they are?"""
+    def of_class(self, action: str, data_class: str, now: float) -> Finding:
+        """May values of this class be seen as they are (`unmask`), or be put where they have none (`declassify`)?"""
         try:
             names = naming.lineage(data_class)
         except ValueError as error:
-            return Finding(UNMASK, data_class, Verdict.DENY, sentence=f"{_shown(data_class)} can't be judged: {error}")
+            return Finding(action, data_class, Verdict.DENY, sentence=f"{_shown(data_class)} can't be judged: {error}")
         chain = _chain("DataClass", names, None)
         context = self.context(_NO_STATEMENT, None, now)
-        return self._find(UNMASK, data_class, _uid("DataClass", data_class), chain, context)
+        return self._find(action, data_class, _uid("DataClass", data_class), chain, context)
 
     def control(self, action: ControlAction, now: float) -> Finding:
         """May this be done with the target and what belongs to it, or with the gateway?"""

@@ -10,6 +10,7 @@ from cedarpy import PolicySet, pst
 from ostiary.core import Operation, naming
 
 UNMASK = "unmask"
+DECLASSIFY = "declassify"
 
 
 class ControlAction(StrEnum):
@@ -25,9 +26,9 @@ class ControlAction(StrEnum):
     AUDIT = "audit"
 
 
-ACTIONS: tuple[str, ...] = (*(operation.value for operation in Operation), UNMASK, *ControlAction)
+ACTIONS: tuple[str, ...] = (*(operation.value for operation in Operation), UNMASK, DECLASSIFY, *ControlAction)
 #: Never covered by a permit for every action: its head must name them.
-BY_NAME = frozenset({Operation.UNKNOWN.value, UNMASK, *ControlAction})
+BY_NAME = frozenset({Operation.UNKNOWN.value, UNMASK, DECLASSIFY, *ControlAction})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from ostiary.core import Operation
 from ostiary.sql.conditions import Row, limits
 from ostiary.sql.definitions import Handler
+from ostiary.sql.flows import Outside, written
 from ostiary.sql.model import Name, Touch
 from ostiary.sql.nodes import enum, unwrap
 
@@ -28,7 +29,15 @@ def _insert(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     elif node.HasField("returning_clause") or (conflict is not None and conflict.HasField("infer")):
         # A named conflict target tells by the count whether a value is there; the server asks for SELECT on it.
         walk.relation(Operation.READ, node.relation)
+    before = walk.progress
     walk.descend(node, scope, ("with_clause", "relation"))
+    _flow(walk, node, before)
+
+
+def _flow(walk: "Walk", node: Message, before: int) -> None:
+    """Only where there are columns, or calls of what may read some, can a value come from anywhere."""
+    if walk.progress > before:
+        walk.flow(*written(node, walk.withs))
 
 
 def _update(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -53,8 +62,10 @@ def _change(
     scope = walk.with_names(node, scope)
     walk.relation(operation, node.relation)
     walk.has_where &= node.HasField("where_clause") and limits(node.where_clause, _row(walk, node.relation, beside))
-    before = walk.column_references
+    before, progress = walk.column_references, walk.progress
     walk.descend(node, scope, ("with_clause", "relation"))
+    if operation is Operation.UPDATE:
+        _flow(walk, node, progress)
     if walk.column_references > before:
         # A value or a condition that uses a column tells something of it.
         walk.relation(Operation.READ, node.relation)
@@ -89,7 +100,9 @@ def _merge(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
             by_source = enum(clause, "match_kind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
             chosen = clause.HasField("condition") and limits(clause.condition, alone if by_source else row)
             walk.has_where &= chosen or (joined and not by_source)
+    before = walk.progress
     walk.descend(node, scope, ("with_clause", "relation"))
+    _flow(walk, node, before)
 
 
 def _truncate(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -107,6 +120,8 @@ def _copy(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     walk.sensitive = True
     if node.HasField("relation"):
         walk.relation(Operation.INSERT if node.is_from else Operation.READ, node.relation)
+    if not node.is_from and (node.is_program or node.filename):
+        walk.flow(Outside("program" if node.is_program else "file"))
     if node.is_program:
         walk.other(Operation.EXECUTE, "server", "program")
         walk.other(Operation.ADMIN, "server", "program")

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation, naming
 from ostiary.sql.builtins import BUILTINS, COMPUTES
+from ostiary.sql.flows import Renamed, converted
 from ostiary.sql.model import Name, Touch
 from ostiary.sql.nodes import CREATES, DEFINITIONS, children, enum, label, string_of, strings_of, tag_of, unwrap
 
@@ -123,7 +124,29 @@ def _alter_table(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         walk.other(Operation.DEFINE, kind, naming.join(*names_of(node.relation)))
     else:
         walk.relation(Operation.DEFINE, node.relation)
+    for command in map(unwrap, node.cmds):
+        if command is not None:
+            _carry(walk, node.relation, command)
     walk.descend(node, scope, ("relation",))
+
+
+def _carry(walk: "Walk", relation: Message, command: Message) -> None:
+    """Values that are put in another column's type, and a table that leaves the family its classes came from."""
+    subtype = enum(command, "subtype")
+    definition = unwrap(getattr(command, "def"))
+    if definition is None:
+        return
+    if subtype == "AT_AlterColumnType" and definition.HasField("raw_default"):
+        walk.flow(converted(relation, command.name, definition.raw_default))
+    elif subtype in ("AT_DetachPartition", "AT_DropInherit"):
+        left, stays = names_of(definition.name if subtype == "AT_DetachPartition" else definition), names_of(relation)
+        parent, child = (stays, left) if subtype == "AT_DetachPartition" else (left, stays)
+        walk.flow(Renamed(_path(parent), _path(child)))
+
+
+def _path(parts: list[str]) -> tuple[str | None, ...]:
+    """Schema and name of a relation."""
+    return (parts[-2] if len(parts) > 1 else None, parts[-1])
 
 
 def _alter_table_cmd(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -212,12 +235,17 @@ def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
             walk.other(Operation.DEFINE, kind, naming.join(*names_of(node.relation)))
             return
         walk.relation(Operation.DEFINE, node.relation)
+        old = _path(names_of(node.relation))
+        if kind == "column" and renames:
+            walk.flow(Renamed((*old, node.subname), (*old, node.newname)))
         if kind in _RELATIONS:
+            walk.flow(Renamed(old, (old[0] if renames else node.newschema, node.newname if renames else old[1])))
             schema = node.relation.schemaname or None if renames else node.newschema
             name = Name(schema, node.newname if renames else node.relation.relname)
             walk.touch(Touch(Operation.DEFINE, name, "relation", "renamed"))
         return
     if kind == "schema":
+        walk.flow(Renamed((node.subname,), (node.newname,)))
         walk.touch(Touch(Operation.DEFINE, Name(None, node.subname), "contents"))
         walk.touch(Touch(Operation.DEFINE, Name(None, node.newname), "schema"))
         return

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from ostiary.core import Operation
 from ostiary.sql.builtins import ANYWHERE, BUILTINS, CONSTRUCTORS_OF, Category
 from ostiary.sql.definitions import Handler
+from ostiary.sql.flows import Outside
 from ostiary.sql.model import Name, Touch
 from ostiary.sql.nodes import constant, enum, string_of, strings_of
 from ostiary.sql.session import set_config
@@ -49,6 +50,7 @@ def _sort_by(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 
 def _use(walk: "Walk", names: list[str]) -> None:
+    walk.computations += 1
     if len(names) > 1 and names[-2] != "pg_catalog":
         walk.touch(Touch(Operation.EXECUTE, Name(names[-2], names[-1]), "operator"))
     elif len(names) == 1:
@@ -57,6 +59,7 @@ def _use(walk: "Walk", names: list[str]) -> None:
 
 def _type(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.names)
+    walk.computations += 1
     if names:
         walk.types[Name(names[-2] if len(names) > 1 else None, names[-1])] = None
     walk.descend(node, scope, ("names",))
@@ -74,7 +77,9 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.funcname)
     called = Name(names[-2] if len(names) > 1 else None, names[-1])
     walk.functions[called] = None
+    walk.computations += 1
     category = BUILTINS.get(called.name)
+    before = walk.column_references
     if called.schema not in (None, "pg_catalog") and category not in ANYWHERE:
         category = None
     match category:
@@ -97,6 +102,8 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         case Category.ADMIN:
             walk.touch(Touch(Operation.ADMIN, Name(called.schema or "pg_catalog", called.name), "function"))
     walk.descend(node, scope, ("funcname",))
+    if category in _KEEPING and called.name not in _KEEPS_NOTHING and walk.column_references > before:
+        walk.flow(Outside(f"{called.name}()"))
 
 
 def _json(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -116,6 +123,10 @@ def _sequence(walk: "Walk", node: Message, operation: Operation) -> None:
     else:
         walk.touch(Touch(operation, Name(None, "?"), "relation"))
 
+
+#: Categories of functions that put their arguments where others find them.
+_KEEPING: Final = frozenset({Category.SETTING, Category.SEQUENCE, Category.PUBLISH, Category.ADMIN})
+_KEEPS_NOTHING: Final = frozenset({"nextval", "currval", "lastval", "pg_terminate_backend", "pg_cancel_backend"})
 
 HANDLERS: Final[dict[str, Handler]] = {
     "ColumnRef": _column_ref,

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from ostiary.core import Operation
 from ostiary.sql.copy_statement import CopyStatement
+from ostiary.sql.flows import Flow
 from ostiary.sql.lineage import Query
 
 
@@ -140,6 +141,8 @@ class Statement:
     types: tuple[Name, ...] = ()
     #: Columns that its updates set; "*" where they can't be told.
     assigned: tuple[str, ...] = ()
+    #: Where it puts values.
+    flows: tuple[Flow, ...] = ()
     #: Of all this, what a catalogue had to say.
     within: Within = NOTHING
 

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation
 from ostiary.sql.definitions import Handler
+from ostiary.sql.flows import made_of
 from ostiary.sql.nodes import constant, enum, kind_of, strings_of, unwrap
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def _range_var(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 def _select(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     scope = walk.with_names(node, scope)
     if node.HasField("into_clause"):
-        walk.relation(Operation.DEFINE, node.into_clause.rel, new=True)
+        into = node.into_clause
+        walk.relation(Operation.DEFINE, into.rel, new=True)
+        walk.flow(made_of(into.rel, node, walk.withs, into.col_names))
     for clause in map(unwrap, node.locking_clause):
         if clause is not None:
             named = {item.relname for item in map(unwrap, clause.locked_rels) if item is not None}
@@ -69,6 +72,8 @@ def _names(select: Message, scope: frozenset[str]) -> frozenset[str]:
 
 def _create_as(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     walk.relation(Operation.DEFINE, node.into.rel, new=True)
+    if not node.into.skip_data:
+        walk.flow(made_of(node.into.rel, node.query, walk.withs, node.into.col_names))
     walk.visit(node.query, scope)
 
 

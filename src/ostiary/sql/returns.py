@@ -26,7 +26,7 @@ def returns(node: Message, ordinals: Mapping[int, int]) -> Query | None:
 
     `ordinals`: location of each parameter in the text → its place among them.
     """
-    return _Bones(ordinals).query(node, top=True)
+    return Bones(ordinals).query(node, top=True)
 
 
 class _Fields(TypedDict):
@@ -34,7 +34,7 @@ class _Fields(TypedDict):
     inner: tuple[Query, ...]
 
 
-class _Bones:
+class Bones:
     """Makes the query of one statement. `ordinals`: location of each parameter in the text → its place among them."""
 
     def __init__(self, ordinals: Mapping[int, int]) -> None:
@@ -44,7 +44,7 @@ class _Bones:
         """What the statement returns; `top`: to the client, and to nothing else in the statement."""
         match node.DESCRIPTOR.name:
             case "SelectStmt":
-                return None if node.HasField("into_clause") else self._select(node, top=top)
+                return None if node.HasField("into_clause") else self.select(node, top=top)
             case "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt":
                 return self._change(node, top=top)
             case "CopyStmt":
@@ -54,15 +54,16 @@ class _Bones:
             case _:
                 return None
 
-    def _select(self, node: Message, *, top: bool = False) -> Query:
-        ctes = self._ctes(node)
+    def select(self, node: Message, *, top: bool = False) -> Query:
+        """Of a SelectStmt."""
+        ctes = self.ctes(node)
         if enum(node, "op") not in ("SETOP_NONE", "SET_OPERATION_UNDEFINED"):
             # But for UNION ALL, rows of one side are compared with the other's.
             top &= node.all
-            return Query(ctes, sides=(self._select(node.larg, top=top), self._select(node.rarg, top=top)))
+            return Query(ctes, sides=(self.select(node.larg, top=top), self.select(node.rarg, top=top)))
         if node.values_lists:
             rows = (unwrap(row) for row in node.values_lists)
-            return Query(ctes, rows=tuple(tuple(map(self._expression, row.items)) for row in rows if row is not None))
+            return Query(ctes, rows=tuple(tuple(map(self.expression, row.items)) for row in rows if row is not None))
         met = _Met()
         if self._ordinals:
             for condition in (node.where_clause, node.having_clause, node.limit_count, node.limit_offset):
@@ -73,14 +74,14 @@ class _Bones:
             for item in node.target_list:
                 # Further in, what is selected may meet anything further out.
                 self._meet(item, met if top else _Met(inner=met.inner))
-        return Query(ctes, self._sources(node.from_clause), self._outputs(node.target_list), **met.fields())
+        return Query(ctes, self.sources(node.from_clause), self._outputs(node.target_list), **met.fields())
 
     def _change(self, node: Message, *, top: bool) -> Query:
         """RETURNING sees the changed relation, under its name and as OLD and NEW, and what stands beside it."""
         listed = node.returning_clause.exprs
         if not listed and not self._ordinals:
             return Query()
-        target = replace(_table(node.relation), changed=True, written=True)
+        target = replace(table_of(node.relation), changed=True, written=True)
         renamed = {enum(o, "option"): o.value for o in map(unwrap, node.returning_clause.options) if o is not None}
         aside = tuple(
             replace(target, alias=renamed.get(option, name), columns=(), visible=False, written=name != "old")
@@ -93,21 +94,21 @@ class _Bones:
                 self._meet(item, met if top else _Met(inner=met.inner))
         match node.DESCRIPTOR.name:
             case "UpdateStmt":
-                sources = (target, *self._sources(node.from_clause))
+                sources = (target, *self.sources(node.from_clause))
                 self._store(node.target_list, target, met)
                 for each in (node.where_clause, *_quals(node.from_clause)):
                     self._meet(each, met)
             case "DeleteStmt":
-                sources = (target, *self._sources(node.using_clause))
+                sources = (target, *self.sources(node.using_clause))
                 for each in (node.where_clause, *_quals(node.using_clause)):
                     self._meet(each, met)
             case "MergeStmt":
-                sources = (*self._sources([node.source_relation]), target)
+                sources = (*self.sources([node.source_relation]), target)
                 self._merge(node, target, met)
             case _:
                 sources = (target,)
                 self._insert(node, target, met)
-        return Query(self._ctes(node), (*sources, *aside), self._outputs(listed), stores=stores, **met.fields())
+        return Query(self.ctes(node), (*sources, *aside), self._outputs(listed), stores=stores, **met.fields())
 
     def _stores(self, node: Message) -> Iterator[Store]:
         """What a change puts in its relation."""
@@ -116,7 +117,7 @@ class _Bones:
                 select = unwrap(node.select_stmt)
                 if select is not None:
                     names = tuple(item.name for item in map(unwrap, node.cols) if item is not None)
-                    yield Store(names or None, self._select(select))
+                    yield Store(names or None, self.select(select))
                 yield from self._set(node.on_conflict_clause.target_list)
             case "UpdateStmt":
                 yield from self._set(node.target_list)
@@ -126,14 +127,14 @@ class _Bones:
                         continue
                     if enum(clause, "command_type") == "CMD_INSERT":
                         names = tuple(item.name for item in map(unwrap, clause.target_list) if item is not None)
-                        yield Store(names or None, Query(rows=(tuple(map(self._expression, clause.values)),)))
+                        yield Store(names or None, Query(rows=(tuple(map(self.expression, clause.values)),)))
                     else:
                         yield from self._set(clause.target_list)
 
     def _set(self, items: Iterable[Message]) -> Iterator[Store]:
         for item in map(unwrap, items):
             if item is not None:
-                yield Store((item.name,), Query(rows=((self._expression(item.val),),)))
+                yield Store((item.name,), Query(rows=((self.expression(item.val),),)))
 
     # ------------------------------------------------------------ parameters
 
@@ -160,7 +161,7 @@ class _Bones:
         if kind == "ParamRef":
             ordinals.append(self._ordinals[node.location])
         elif kind == "SelectStmt":
-            queries.append(self._select(node))
+            queries.append(self.select(node))
         else:
             for child in children(node):
                 self._find(child, ordinals, queries)
@@ -182,7 +183,7 @@ class _Bones:
                 column = names[index] if index < len(names) else "*"
                 self._meet(value, met, ((target.alias, column),))
         if not select.values_lists or select.HasField("with_clause"):
-            met.inner.append(self._select(select))
+            met.inner.append(self.select(select))
         if node.HasField("on_conflict_clause"):
             self._store(node.on_conflict_clause.target_list, target, met)
             self._meet(node.on_conflict_clause.where_clause, met)
@@ -207,12 +208,13 @@ class _Bones:
         if not node.HasField("relation"):
             inner = unwrap(node.query)
             return self.query(inner, top=True) if inner is not None else None
-        table = _table(node.relation)
+        table = table_of(node.relation)
         names = strings_of(node.attlist)
         listed = tuple(Output(name, Expression(((name,),))) for name in names)
         return Query((), (table,), listed or (Output(None, Expression(), ()),))
 
-    def _ctes(self, node: Message) -> tuple[Cte, ...]:
+    def ctes(self, node: Message) -> tuple[Cte, ...]:
+        """Of its WITH clause."""
         if not node.HasField("with_clause"):
             return ()
         found = []
@@ -228,7 +230,8 @@ class _Bones:
 
     # ---------------------------------------------------------------- FROM
 
-    def _sources(self, nodes: Iterable[Message]) -> tuple[Source, ...]:
+    def sources(self, nodes: Iterable[Message]) -> tuple[Source, ...]:
+        """Of a FROM clause."""
         return tuple(self._source(node) for node in map(unwrap, nodes) if node is not None)
 
     def _source(self, node: Message) -> Source:
@@ -236,13 +239,13 @@ class _Bones:
         alias = node.alias.aliasname if hasattr(node, "alias") else ""
         match node.DESCRIPTOR.name:
             case "RangeVar":
-                return _table(node)
+                return table_of(node)
             case "RangeSubselect":
                 inner = unwrap(node.subquery)
                 assert inner is not None
-                return Derived(self._select(inner), alias, names)
+                return Derived(self.select(inner), alias, names)
             case "JoinExpr":
-                (left,), (right,) = self._sources([node.larg]), self._sources([node.rarg])
+                (left,), (right,) = self.sources([node.larg]), self.sources([node.rarg])
                 using = None if node.is_natural else tuple(strings_of(node.using_clause))
                 if node.HasField("join_using_alias"):
                     # `USING (a) AS x`: one more name for the merged columns, which nobody here follows.
@@ -256,10 +259,10 @@ class _Bones:
                 complete = bool(defined) or (len(names) == 1 and _one_column(node))
                 ordinal = ("ordinality",) if node.ordinality and complete and len(names) == len(single) else ()
                 return Computed(
-                    self._expression(node), alias or _function_name(node), (single + ordinal) if complete else None
+                    self.expression(node), alias or _function_name(node), (single + ordinal) if complete else None
                 )
             case "JsonTable" | "RangeTableFunc":
-                return Computed(self._expression(node), alias, names or None)
+                return Computed(self.expression(node), alias, names or None)
             case _:
                 return _OPAQUE
 
@@ -280,13 +283,14 @@ class _Bones:
                 found.append(Output(None, Expression(), tuple(strings_of(value.fields[:-1]))))
             elif value is not None and value.DESCRIPTOR.name == "A_Indirection" and _is_star(value):
                 # `(row).*`: as many columns as the type has.
-                found.append(Output(None, self._expression(value), _NOWHERE))
+                found.append(Output(None, self.expression(value), _NOWHERE))
             else:
                 bare = value is not None and value.DESCRIPTOR.name == "ColumnRef"
-                found.append(Output(node.name or _name(value), self._expression(node.val), bare=bare))
+                found.append(Output(node.name or _name(value), self.expression(node.val), bare=bare))
         return tuple(found)
 
-    def _expression(self, node: Message) -> Expression:
+    def expression(self, node: Message) -> Expression:
+        """What a value may be computed from."""
         references: dict[tuple[str, ...], None] = {}
         queries: list[Query] = []
         self._collect(node, references, queries)
@@ -317,7 +321,7 @@ class _Bones:
                 self._collect(inner.subselect, references, queries)
                 return
             case "SelectStmt":
-                queries.append(self._select(inner))
+                queries.append(self.select(inner))
                 return
             case _:
                 for child in children(inner):
@@ -347,7 +351,8 @@ def _quals(nodes: Iterable[Message]) -> Iterator[Message]:
             yield from _quals([node.larg, node.rarg])
 
 
-def _table(node: Message) -> Table:
+def table_of(node: Message) -> Table:
+    """Of a RangeVar."""
     alias = node.alias.aliasname or node.relname
     return Table(node.schemaname or None, node.relname, alias, tuple(strings_of(node.alias.colnames)))
 

@@ -14,6 +14,7 @@ from ostiary.core import Operation, naming
 from ostiary.sql import changes, definitions, expressions, nested, queries, session
 from ostiary.sql.copy_statement import CopyStatement, copy_statement
 from ostiary.sql.definitions import Handler
+from ostiary.sql.flows import Flow
 from ostiary.sql.lineage import Query
 from ostiary.sql.model import Name, SessionEffect, Statement, Touch, UnparsableError
 from ostiary.sql.nodes import PLAIN, children, tag_of, unwrap
@@ -42,6 +43,9 @@ class Walk:
         self.operators: dict[str, None] = {}
         self.types: dict[Name, None] = {}
         self.assigned: dict[str, None] = {}
+        self._flows: dict[Flow, None] = {}
+        #: What has a WITH clause around the node being walked, outermost first.
+        self.withs: tuple[Message, ...] = ()
         self._temporary: dict[str, None] = {}
         self.effects: list[SessionEffect] = []
         self.has_where = True
@@ -55,6 +59,8 @@ class Walk:
         self.known: Mapping[tuple[str, ...], str] = {}
         self._depth = 0
         self.column_references = 0
+        #: Calls, operators and conversions: what may run code.
+        self.computations = 0
         #: Location in the text and number of each parameter.
         self._parameters: list[tuple[int, int]] = []
 
@@ -93,6 +99,7 @@ class Walk:
             copy,
             tuple(self.types),
             tuple(self.assigned),
+            tuple(self._flows),
         )
 
     # ------------------------------------------------------------ touching
@@ -126,6 +133,16 @@ class Walk:
         """An operation on something that is no relation, function or operator, named by the parts of a path."""
         self.touch(Touch(operation, Name(None, naming.join(*path, separator="/")), "other"))
 
+    def flow(self, *flows: Flow) -> None:
+        """Values are put somewhere."""
+        if not self.planned:
+            self._flows.update(dict.fromkeys(flows))
+
+    @property
+    def progress(self) -> int:
+        """Grows with everything that a value may come from beside the client's own."""
+        return self.column_references + self.computations
+
     def opaque(self, what: str) -> None:
         """This part runs SQL that comes as a value."""
         self._dynamic = True
@@ -144,6 +161,7 @@ class Walk:
         self.operators.update(dict.fromkeys(inner.operators))
         self.types.update(dict.fromkeys(inner.types))
         self.assigned.update(dict.fromkeys(inner.assigned))
+        self.flow(*inner.flows)
         self._temporary.update(dict.fromkeys(inner.temporary))
         self.effects += inner.effects
         self.has_where &= inner.has_where
@@ -205,9 +223,11 @@ class Walk:
         ctes = [cte for cte in map(unwrap, node.with_clause.ctes) if cte is not None]
         if node.with_clause.recursive:
             scope |= {cte.ctename for cte in ctes}
+        around, self.withs = self.withs, (*self.withs, node)
         for cte in ctes:
             self.descend(cte, scope)
             scope |= {cte.ctename}
+        self.withs = around
         return scope
 
 

@@ -8,13 +8,9 @@ from tests.real.leaks.ways import answers
 
 pytestmark = pytest.mark.timeout(120)
 
-_SET = "DO $$BEGIN PERFORM set_config('application_name', email, false) FROM people WHERE id = 1; END$$"
 _LISTEN = "DO $$BEGIN EXECUTE format('LISTEN %I', (SELECT email FROM people WHERE id = 1)); END$$"
 #: Values can be kept where nothing is classified: here, in the session.
 LEFT = [
-    [_SET, "SELECT current_setting('application_name')"],
-    [_SET, "SHOW application_name"],
-    [_SET.replace("application_name", "search_path"), "EXPLAIN (SETTINGS) SELECT 1"],
     [_LISTEN, "COMMIT", "SELECT pg_listening_channels()"],
 ]
 

@@ -44,7 +44,7 @@ class Reach:
         changes = list(self._changed(statement)) if self._unseen.keys else []
         if not first and not changes:
             return statement if len(kept) == len(statement.touches) else replace(statement, touches=kept)
-        walk, sets = Walk(), Walk()
+        walk, sets, flows = Walk(), Walk(), Walk()
         seen: set[Hook | Statement] = set()
         waiting: list[tuple[Statement, Hook | None]] = [(statement, None)]
         called: dict[Touch, None] = {}
@@ -56,6 +56,8 @@ class Reach:
                 walk.absorb(told)
                 if by.events == 0:
                     called.update(dict.fromkeys(told.touches))
+                    # What triggers and rules move, whoever makes them is asked about; what is called, the caller.
+                    flows.flow(*at.flows)
                 elif by.events & _CHANGES:
                     fired.update(dict.fromkeys(told.touches))
                     sets.absorb(at)
@@ -92,6 +94,7 @@ class Reach:
             has_where=statement.has_where and more.has_where,
             dynamic=statement.dynamic or more.dynamic,
             ends_transaction=statement.ends_transaction or more.ends_transaction,
+            flows=(*statement.flows, *flows.gathered("").flows),
             within=Within(tuple(called), tuple(fired), frozenset(sets.assigned)),
         )
 

@@ -133,8 +133,12 @@ def shape_of(
     listens = frozenset(
         touch.name.name for s in expanded for touch in s.touches if touch.operation is Operation.CONSUME
     )
+    behind = [each for _, inner in parts for each in (inner, *[()] * len(inner))]
+    flowing = [resolver.moves(*each) for each in zip(expanded, behind, within, strict=True)]
+    moves = None if None in flowing else tuple(move for each in flowing for move in each or ())
     if not (copies or makes or effects or ends or listens):
-        return Shape(tuple(accesses), summaries or "an empty statement", context, told, outputs, inputs, stored, checks)
+        summaries = summaries or "an empty statement"
+        return Shape(tuple(accesses), summaries, context, told, outputs, inputs, stored, checks, moves)
     closes = frozenset(effect.name for effect in effects if isinstance(effect, CloseCursor))
     declares = frozenset(effect.name for effect in effects if isinstance(effect, DeclareCursor))
     fetches = frozenset(effect.name for effect in effects if isinstance(effect, FetchCursor))
@@ -154,6 +158,7 @@ def shape_of(
         inputs,
         stored,
         checks,
+        moves,
         copies=copies,
         makes=makes,
         placed=makes and creation is not None,

@@ -411,6 +411,8 @@ class Judge:
             f"FunctionCall of oid {oid}",
             {"has_where": True, "dynamic": True, "statements": 1, "functions": (), "barrier": True, "changes": True},
             sources=None,
+            # What a function that is not known moves, `unknown` covers.
+            moves=(),
         )
         return Action(shape, f"FunctionCall {oid}")
 
