@@ -70,6 +70,13 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
                 [oid("m_customers"), oid("customers"), 3],
                 [oid("v_of_v"), oid("v_customers"), 2],
             ],
+            "definitions": [
+                [oid("v_customers"), "SELECT id, email FROM customers"],
+                [oid("v_rows"), "SELECT id, customers.*::customers AS customers FROM customers"],
+                [oid("m_customers"), "SELECT email FROM customers"],
+                [oid("v_of_v"), "SELECT email FROM v_customers"],
+                [oid("v_refunds"), "SELECT refund(1) AS refund"],
+            ],
             "opaque": [oid("v_refunds")],
             "inherits": [[oid("events_1"), oid("events")]],
             "generated": [],

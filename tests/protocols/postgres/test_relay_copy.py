@@ -174,6 +174,7 @@ def test_a_prepared_statement_is_judged_by_the_catalogue_of_its_bind() -> None:
         book.up(query(CATALOG_QUERY))
         changed = json.loads(document())
         changed["views"] = [[oid("v_of_v"), oid("orders"), 4]]
+        changed["definitions"] = [[oid("v_of_v"), "SELECT note AS email FROM orders"]]
         book.target(row_description("c"), row(json.dumps(changed)), complete("SELECT 1"), ready())
         outputs = book.asks().action.shape.outputs
         assert outputs is not None

@@ -1,5 +1,6 @@
 """The judge: names resolved as the server would, one shape a statement, and what a session's own doings change."""
 
+import json
 from typing import Any
 
 import pytest
@@ -352,6 +353,26 @@ def test_context() -> None:
     assert context["dynamic"] is False
 
 
+@pytest.mark.parametrize(
+    "definition",
+    [
+        None,
+        "SELECT id, note AS email FROM orders",
+        "SELECT id FROM customers",
+        "SELECT id, refund(id)::text FROM customers",
+        "SELECT id, email FROM nowhere",
+        "not a query",
+    ],
+)
+def test_a_view_whose_query_does_not_tell(definition: str | None) -> None:
+    """Each of its columns comes with everything that the server says it draws from."""
+    raw = json.loads(document())
+    raw["definitions"] = None if definition is None else [[oid("v_customers"), definition]]
+    origin, others = judge(text=json.dumps(raw)).origin(oid("v_customers"), 1)
+    assert origin == "shop/public.v_customers.id"
+    assert others == ("shop/public.customers.email", "shop/public.customers.id")
+
+
 def test_function_call() -> None:
     """The message names a function by oid only: execute and unknown, and nobody can tell what it shows."""
     action = judge().function_call(1234)
@@ -363,15 +384,15 @@ def test_function_call() -> None:
 
 
 def test_origin_of_columns() -> None:
-    """A view's column comes with what the view draws from, a parent's with its children's, a whole row with all."""
+    """A view's column comes with what it draws from, a parent's with its children's, a whole row with all."""
     shop = judge()
     assert shop.origin(oid("customers"), 3) == ("shop/public.customers.email", ())
     assert shop.origin(oid("v_customers"), 1) == (
         "shop/public.v_customers.id",
-        ("shop/public.customers.email", "shop/public.customers.id"),
+        ("shop/public.customers.id",),
     )
-    name, origins = shop.origin(oid("v_rows"), 1)
-    assert name == "shop/public.v_rows.id"
+    name, origins = shop.origin(oid("v_rows"), 2)
+    assert name == "shop/public.v_rows.customers"
     assert set(origins) == {f"shop/public.customers.{column}" for column in ("id", "name", "email")}
     assert "shop/public.customers.email" in shop.origin(oid("v_of_v"), 1)[1]
     assert shop.origin(oid("events"), 2) == ("shop/public.events.body", ("shop/public.events_1.body",))

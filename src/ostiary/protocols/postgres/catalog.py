@@ -8,7 +8,7 @@ followed, and one that is not known stays unknown (`?.name`). Temporary relation
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -73,6 +73,13 @@ SELECT pg_catalog.json_build_object(
      FROM pg_catalog.pg_class c
      WHERE c.relnamespace OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid
      AND c.relname OPERATOR(pg_catalog.=) ANY (ARRAY['{revealing}']::pg_catalog.name[]))) o),
+ 'definitions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+     d.ev_class::pg_catalog.int8, pg_catalog.pg_get_viewdef(d.ev_class))) FROM (
+   SELECT r.ev_class, pg_catalog.sum(pg_catalog.octet_length(r.ev_action::pg_catalog.text)) OVER (ORDER BY r.ev_class)
+     AS size
+   FROM pg_catalog.pg_rewrite r WHERE r.ev_type OPERATOR(pg_catalog.=) '1'::pg_catalog."char"
+   AND r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) d
+   WHERE d.size OPERATOR(pg_catalog.<=) 67108864),
  'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
      i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8))
    FROM pg_catalog.pg_inherits i),
@@ -147,6 +154,10 @@ class Catalog:
     operators: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settled: bool = False
     unseen: Unseen = field(default_factory=Unseen)
+    #: view or materialised view → its query
+    definitions: dict[int, str] = field(default_factory=dict)
+    #: The same → what each of its columns depends on, None when that can't be told; filled by whoever works it out.
+    traced: dict[int, "Sequence[frozenset[str] | None] | None"] = field(default_factory=dict, compare=False)
 
     @classmethod
     def parse(cls, document: str) -> "Catalog":
@@ -182,6 +193,7 @@ class Catalog:
             grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
             bool(raw["settled"]),
             Unseen.build(raw["unseen"]),
+            {int(oid): str(text) for oid, text in raw["definitions"] or ()},
         )
 
     def find(self, schema: str | None, name: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from ostiary.core import Access, Move, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
 from ostiary.protocols.postgres.reach import Reach
 from ostiary.sql import Columns, Name, Place, Statement, Touch, direct, trace
+from ostiary.sql.bodies import hidden
 from ostiary.sql.builtins import BUILTINS, CONSTRUCTORS
 from ostiary.sql.flows import Outside, Renamed, Write
 from ostiary.sql.model import NOTHING
@@ -411,8 +412,43 @@ class Resolver:
 
     def origin(self, oid: int, attnum: int) -> tuple[str, ...]:
         """A column, those it is kin to, and those a view draws from."""
-        found = dict.fromkeys((*self._catalog.kin(oid, attnum), *(self._catalog.origins(oid) or ())))
-        return tuple(self._prefix + column for column in found)
+        found = dict.fromkeys(self._prefix + column for column in self._catalog.kin(oid, attnum))
+        through = self._through(oid)
+        attributes = self._catalog.attributes.get(oid, ())
+        drawn = through[attributes.index(attnum)] if through is not None and attnum in attributes else None
+        if drawn is None:
+            drawn = frozenset(self._prefix + column for column in self._catalog.origins(oid) or ())
+        return (*found, *sorted(drawn - found.keys()))
+
+    def _through(self, oid: int) -> Sequence[frozenset[str] | None] | None:
+        """What each column of a view depends on, by its query; None when that can't be told, or it is none."""
+        catalog = self._catalog
+        text = catalog.definitions.get(oid)
+        if text is None or oid in catalog.opaque:
+            return None
+        if oid not in catalog.traced:
+            # A view that stood in its own way would find nothing here.
+            catalog.traced[oid] = None
+            query = hidden(text)
+            if query is not None and query.returns is not None and not _RUNS & {t.operation for t in query.touches}:
+                # A view is nobody's: what the session made does not stand in it.
+                plain = Resolver(self._prefix[:-1], catalog, trusted=True, temporary=frozenset())
+                outputs, _ = trace(query.returns, plain._columns)
+                if outputs is not None and len(outputs) == len(catalog.attributes.get(oid, ())):
+                    catalog.traced[oid] = outputs if self._agrees(oid, outputs) else None
+        return catalog.traced[oid]
+
+    def _agrees(self, oid: int, outputs: Sequence[frozenset[str] | None]) -> bool:
+        """The server's own list of what the view draws from has it all: no name meant something else."""
+        catalog = self._catalog
+        drawn = {self._prefix + column for column in catalog.origins(oid) or ()}
+        views = tuple(
+            f"{self._prefix}{catalog.name(base)}."
+            for base in catalog.behind(oid, stored=True)
+            if base in catalog.relations and catalog.relations[base][2] in ("v", "m")
+        )
+        named = frozenset[str]().union(*(columns for columns in outputs if columns is not None))
+        return all(name in drawn or name.startswith(views) for name in named)
 
 
 #: Statements that make something where the creation schema says.
