@@ -25,6 +25,10 @@ permit (principal in Group::"anyone", action == Action::"unknown", resource);
 forbid (principal, action == Action::"delete", resource in Object::"orders/public.ledger")
 unless { context.has_where };
 """
+DECLASSIFY = """\
+@id("and-letting-out")
+permit (principal in Group::"anyone", action == Action::"declassify", resource);
+"""
 _CONFIG = """\
 server:
   state: sqlite:state.db
@@ -60,6 +64,8 @@ def serving(
     classified: Sequence[tuple[str, str]] = (),
     issuers: Sequence[str] = (),
     rules: Mapping[str, str] | None = None,
+    *,
+    declassify: bool = False,
 ) -> Iterator[Gateway]:
     """Serve until the end of the context.
 
@@ -71,6 +77,7 @@ def serving(
         classified: (object, class) pairs.
         issuers: further ones, each as it stands in the configuration.
         rules: further classes, each as it stands in the configuration.
+        declassify: values may be put where they have no class, so that nothing but masking hides them.
     """
     port = free_port()
     with _issuing() as issuer:
@@ -91,7 +98,7 @@ def serving(
                 rules="".join(f", {name}: {rule}" for name, rule in (rules or {}).items()),
             )
         )
-        (home / "tests.cedar").write_text(POLICY)
+        (home / "tests.cedar").write_text(POLICY + (DECLASSIFY if declassify else ""))
         for name, held in (("upstream.password", password.reveal()), ("masking.key", b"for tests, 16 bytes or more")):
             secret = home / name
             secret.touch(mode=0o600)

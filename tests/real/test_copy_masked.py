@@ -33,7 +33,8 @@ def copied(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
         connection.execute(SCHEMA.encode())
     target = (postgres.host, postgres.port, "postgres")
     home = tmp_path_factory.mktemp("copied")
-    with serving(home, target, postgres.superuser, postgres.password, [("copied.people.email", "secret")]) as running:
+    classified = [("copied.people.email", "secret")]
+    with serving(home, target, postgres.superuser, postgres.password, classified, declassify=True) as running:
         yield running
 
 
@@ -70,8 +71,7 @@ def data(gateway: Gateway, said: bytes) -> list[bytes]:
         ("(WITH w AS (SELECT id, email e FROM copied.people) SELECT id, e FROM w ORDER BY 1)", ("1", None)),
         ("(SELECT email FROM copied.people WHERE id = 1 UNION ALL SELECT 'x')", (None,)),
         ("(SELECT count(*), min(plan) FROM copied.people)", ("3", "")),
-        # Each of a view's columns counts as drawn from all that it draws from.
-        ("(SELECT email, id FROM copied.mail ORDER BY id)", (SHOWN, None)),
+        ("(SELECT email, id FROM copied.mail ORDER BY id)", (SHOWN, "1")),
         ("(UPDATE copied.people SET plan = plan WHERE id = 1 RETURNING email, plan)", (SHOWN, PLAN)),
         ("(SELECT row_to_json(p), id FROM copied.people p ORDER BY id)", (None, "1")),
     ],

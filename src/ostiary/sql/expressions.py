@@ -102,7 +102,7 @@ def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         case Category.ADMIN:
             walk.touch(Touch(Operation.ADMIN, Name(called.schema or "pg_catalog", called.name), "function"))
     walk.descend(node, scope, ("funcname",))
-    if category in _KEEPING and called.name not in _KEEPS_NOTHING and walk.column_references > before:
+    if called.name in _KEEPING and category is not None and walk.column_references > before:
         walk.flow(Outside(f"{called.name}()"))
 
 
@@ -124,9 +124,14 @@ def _sequence(walk: "Walk", node: Message, operation: Operation) -> None:
         walk.touch(Touch(operation, Name(None, "?"), "relation"))
 
 
-#: Categories of functions that put their arguments where others find them.
-_KEEPING: Final = frozenset({Category.SETTING, Category.SEQUENCE, Category.PUBLISH, Category.ADMIN})
-_KEEPS_NOTHING: Final = frozenset({"nextval", "currval", "lastval", "pg_terminate_backend", "pg_cancel_backend"})
+#: Functions that put their arguments where others find them.
+_KEEPING: Final = frozenset(
+    (
+        *("set_config", "setval", "pg_notify", "lo_from_bytea", "lo_put", "lowrite", "lo_create", "pg_file_write"),
+        *("pg_logical_emit_message", "pg_create_restore_point", "pg_replication_origin_create"),
+        *("pg_create_logical_replication_slot", "pg_create_physical_replication_slot"),
+    )
+)
 
 HANDLERS: Final[dict[str, Handler]] = {
     "ColumnRef": _column_ref,

@@ -19,7 +19,10 @@ class Leaks:
     """Both ways to the canaries."""
 
     server: PostgresServer
+    #: Everything is permitted, letting values out too: masking alone hides them.
     gateway: Gateway
+    #: Values stay in their class.
+    keeping: Gateway
     finder: Finder
 
     def direct(self) -> WireClient:
@@ -28,10 +31,11 @@ class Leaks:
         client.login("auth_password", self.server.password.reveal_text(), DATABASE)
         return client
 
-    def through(self) -> WireClient:
-        """A connection through the gateway."""
-        client = WireClient(self.gateway.host, self.gateway.port)
-        client.login("anyone", self.gateway.token, "orders")
+    def through(self, *, keeping: bool = False) -> WireClient:
+        """A connection through the gateway, or the one that keeps values in their class."""
+        gateway = self.keeping if keeping else self.gateway
+        client = WireClient(gateway.host, gateway.port)
+        client.login("anyone", gateway.token, "orders")
         return client
 
 
@@ -45,10 +49,10 @@ def leaks(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
             connection.execute(SCHEMA.encode())
             # As much as the gateway's own login may.
             connection.execute("ALTER ROLE auth_password SUPERUSER")
-        home = tmp_path_factory.mktemp("leaks")
-        target = (postgres.host, postgres.port, DATABASE)
-        with serving(home, target, postgres.superuser, postgres.password, CLASSIFIED) as running:
-            yield Leaks(postgres, running, finder())
+        homes = tmp_path_factory.mktemp("leaks"), tmp_path_factory.mktemp("keeping")
+        what = ((postgres.host, postgres.port, DATABASE), postgres.superuser, postgres.password, CLASSIFIED)
+        with serving(homes[0], *what, declassify=True) as running, serving(homes[1], *what) as keeping:
+            yield Leaks(postgres, running, keeping, finder())
     finally:
         with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
             connection.execute("ALTER ROLE auth_password NOSUPERUSER")
