@@ -59,6 +59,12 @@ def test_a_body_nobody_can_tell_is_unknown() -> None:
     assert "unknown unknown/public.odd()" in touched(joined("SELECT odd()", functions=[["public", "odd", None]]))
 
 
+def test_every_body_nobody_can_tell_is_named() -> None:
+    """A permit for the first says nothing of the second."""
+    found = touched(joined("SELECT odd(), even()", functions=[["public", "odd", None], ["public", "even", None]]))
+    assert {"unknown unknown/public.odd()", "unknown unknown/public.even()"} <= found
+
+
 def test_a_name_nobody_knows_is_unknown() -> None:
     """It may have been made since."""
     assert touched(joined("SELECT nowhere.odd()")) == {"execute nowhere.odd", "unknown unknown/nowhere.odd()"}

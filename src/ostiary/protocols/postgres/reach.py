@@ -69,11 +69,12 @@ class Reach:
                 hook = found if by is None else found._replace(events=by.events)
                 if hook in seen:
                     continue
-                seen.add(hook)
-                inner = hidden(hook.text) if hook.text and len(seen) <= MAX_BODIES else None
+                inner = hidden(hook.text) if hook.text and len(seen) < MAX_BODIES else None
                 if inner is None:
+                    # Not remembered: another that can't be told is to be named too.
                     walk.unknown(label)
                 else:
+                    seen.add(hook)
                     waiting.append((inner, hook))
             if by is not None:
                 changes += self._changed(at)
