@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from ostiary.core import Refusal, RefusalKind, Shape
 from ostiary.core.naming import UNRESOLVED
-from ostiary.masking.plan import Book
-
-MAX_SHAPES = 2048
+from ostiary.masking.plan import MAX_SHAPES, Book
 
 
 class Flows:

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from ostiary.core import Operation
 from ostiary.sql import plpgsql
+from ostiary.sql.definitions import names_of
 from ostiary.sql.memo import Memo
 from ostiary.sql.model import Name, Statement, Touch, UnparsableError
 from ostiary.sql.nodes import string_of, strings_of, unwrap
@@ -49,14 +50,13 @@ def _read(definition: str) -> Statement | None:
         case "CreateTrigStmt":
             walk = Walk(frozenset(("new", "old")))
             walk.visit(made.when_clause, frozenset())
-            names = strings_of(made.funcname)
-            walk.touch(Touch(Operation.EXECUTE, Name(names[-2] if len(names) > 1 else None, names[-1]), "function"))
+            walk.touch(Touch(Operation.EXECUTE, Name.of(strings_of(made.funcname)), "function"))
             return walk.gathered("CREATE TRIGGER")
         case "RuleStmt":
             walk = Walk(frozenset(("new", "old")))
             walk.visit(made.where_clause, frozenset())
             for action in made.actions:
-                _nested(walk, action)
+                walk.take_in(action, walk.variables)
             return walk.gathered("CREATE RULE")
         case _:
             return Walk().statement(made)
@@ -76,14 +76,14 @@ def _function(made: Message) -> Statement | None:
         return walk.gathered("CREATE FUNCTION")
     if "as" not in options or "language" not in options:
         return None
-    text = strings_of(unwrap(options["as"]).items)  # type: ignore[union-attr]
+    text = names_of(unwrap(options["as"]))
     if len(text) != 1:
         return None
     match string_of(options["language"]):
         case "sql":
             guarded(text[0])
             for node in parse(text[0]):
-                _nested(walk, node)
+                walk.take_in(node, walk.variables)
         case "plpgsql":
             plpgsql.function(walk, made, text[0])
         case _:
@@ -102,10 +102,4 @@ def _atomic(walk: Walk, node: Message) -> None:
         case "ReturnStmt":
             walk.visit(inner.returnval, frozenset())
         case _:
-            _nested(walk, node)
-
-
-def _nested(walk: Walk, node: Message) -> None:
-    inner = unwrap(node)
-    if inner is not None:
-        walk.absorb(walk.nested(walk.variables, walk.blocks + 1).statement(inner))
+            walk.take_in(node, walk.variables)

@@ -61,3 +61,5 @@ CONSTRUCTORS_OF: Final = {
     "MergeSupportFunc": "merge_action",
 }
 CONSTRUCTORS: Final = frozenset({*CONSTRUCTORS_OF.values(), "json_value", "json_query"})
+#: What a call without a schema may mean of the server's own.
+NAMES: Final = CONSTRUCTORS | BUILTINS.keys()

@@ -47,10 +47,6 @@ def names_of(node: Message | None) -> list[str]:
             return []
 
 
-def _name(parts: list[str]) -> Name:
-    return Name(parts[-2] if len(parts) > 1 else None, parts[-1])
-
-
 def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None) -> None:
     """An operation on an object of a kind (a label of ObjectType)."""
     parts = names_of(node)
@@ -61,9 +57,9 @@ def _object(walk: "Walk", operation: Operation, kind: str, node: Message | None)
     elif not parts:
         walk.other(operation, kind, "?")
     elif kind in _RELATIONS:
-        walk.touch(Touch(operation, _name(parts), "relation"))
+        walk.touch(Touch(operation, Name.of(parts), "relation"))
     elif kind in _FUNCTIONS:
-        walk.touch(Touch(operation, _name(parts), "function"))
+        walk.touch(Touch(operation, Name.of(parts), "function"))
     else:
         walk.other(operation, kind, naming.join(*parts))
 
@@ -103,7 +99,7 @@ def _cast(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     """Later casts call the function unseen, so making one is executing it."""
     _definition(walk, node, scope)
     if node.HasField("func"):
-        walk.touch(Touch(Operation.EXECUTE, _name(strings_of(node.func.objname)), "function"))
+        walk.touch(Touch(Operation.EXECUTE, Name.of(strings_of(node.func.objname)), "function"))
 
 
 def _named(walk: "Walk", operation: Operation, path: str, value: Any) -> None:
@@ -146,7 +142,8 @@ def _carry(walk: "Walk", relation: Message, command: Message) -> None:
 
 def _path(parts: list[str]) -> tuple[str | None, ...]:
     """Schema and name of a relation."""
-    return (parts[-2] if len(parts) > 1 else None, parts[-1])
+    name = Name.of(parts)
+    return (name.schema, name.name)
 
 
 def _alter_table_cmd(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
@@ -170,7 +167,7 @@ def _constraint(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         walk.relation(Operation.DEFINE, node.pktable)
         walk.relation(Operation.READ, node.pktable)
     for parts in _option(node, "sequence_name"):
-        walk.touch(Touch(Operation.DEFINE, _name(parts), "relation", "made"))
+        walk.touch(Touch(Operation.DEFINE, Name.of(parts), "relation", "made"))
     walk.descend(node, scope, ("pktable",))
 
 
@@ -179,7 +176,7 @@ def _sequence(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     _definition(walk, node, scope)
     for parts in _option(node, "owned_by"):
         if len(parts) > 1:
-            walk.touch(Touch(Operation.DEFINE, _name(parts[:-1]), "relation"))
+            walk.touch(Touch(Operation.DEFINE, Name.of(parts[:-1]), "relation"))
 
 
 def _option(node: Message, name: str) -> list[list[str]]:
@@ -256,7 +253,7 @@ def _moved(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
         return
     _object(walk, operation, kind, inner)
     if kind in _FUNCTIONS:
-        name = _name(names_of(inner))
+        name = Name.of(names_of(inner))
         name = Name(name.schema, node.newname) if renames else Name(node.newschema, name.name)
         walk.touch(Touch(operation, name, "function", "renamed"))
 
@@ -309,13 +306,13 @@ def _default_privileges(walk: "Walk", node: Message, scope: frozenset[str]) -> N
 def _trigger(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     """Later changes of the table call the function in the caller's name, so making a trigger is executing it."""
     walk.relation(Operation.DEFINE, node.relation)
-    walk.touch(Touch(Operation.EXECUTE, _name(strings_of(node.funcname)), "function"))
+    walk.touch(Touch(Operation.EXECUTE, Name.of(strings_of(node.funcname)), "function"))
     walk.descend(node, scope, ("relation", "funcname", "args", "columns"))
 
 
 def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     """CREATE FUNCTION. Its body runs when it is called; then the caller needs `execute` on it."""
-    walk.touch(Touch(Operation.DEFINE, _name(strings_of(node.funcname)), "function", "made"))
+    walk.touch(Touch(Operation.DEFINE, Name.of(strings_of(node.funcname)), "function", "made"))
     walk.descend(node, scope, ("funcname", "sql_body", "options"))
 
 
@@ -333,12 +330,12 @@ def _define(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     parts = strings_of(node.defnames)
     kind = label(node, "kind")
     if kind in _FUNCTIONS:
-        walk.touch(Touch(Operation.DEFINE, _name(parts), "function", "made"))
+        walk.touch(Touch(Operation.DEFINE, Name.of(parts), "function", "made"))
     else:
         walk.other(Operation.DEFINE, kind, naming.join(*parts))
     for option in map(unwrap, node.definition):
         if option is not None and option.defname.endswith(_CALLED) and (names := names_of(unwrap(option.arg))):
-            called = _name(names)
+            called = Name.of(names)
             if called.schema not in (None, "pg_catalog") or BUILTINS.get(called.name) not in COMPUTES:
                 walk.touch(Touch(Operation.EXECUTE, called, "function"))
 

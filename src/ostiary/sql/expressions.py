@@ -61,21 +61,20 @@ def _type(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.names)
     walk.computations += 1
     if names:
-        walk.types[Name(names[-2] if len(names) > 1 else None, names[-1])] = None
+        walk.types[Name.of(names)] = None
     walk.descend(node, scope, ("names",))
 
 
 def _table_sample(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.method)
     if names[-1] not in ("system", "bernoulli") or names[:-1] not in ([], ["pg_catalog"]):
-        schema = names[-2] if len(names) > 1 else None
-        walk.touch(Touch(Operation.EXECUTE, Name(schema, names[-1]), "function"))
+        walk.touch(Touch(Operation.EXECUTE, Name.of(names), "function"))
     walk.descend(node, scope, ("method",))
 
 
 def _function(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.funcname)
-    called = Name(names[-2] if len(names) > 1 else None, names[-1])
+    called = Name.of(names)
     walk.functions[called] = None
     walk.computations += 1
     category = BUILTINS.get(called.name)
@@ -119,7 +118,7 @@ def _sequence(walk: "Walk", node: Message, operation: Operation) -> None:
     text = constant(node.args[0]) if node.args else None
     parts = (text or "").split(".")
     if 1 <= len(parts) <= 2 and all(part.replace("_", "a").isalnum() and part == part.lower() for part in parts):
-        walk.touch(Touch(operation, Name(parts[0] if len(parts) > 1 else None, parts[-1]), "relation"))
+        walk.touch(Touch(operation, Name.of(parts), "relation"))
     else:
         walk.touch(Touch(operation, Name(None, "?"), "relation"))
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
 
-from ostiary.sql.lineage import Cte, Expression, Output, Query, Source
-from ostiary.sql.nodes import enum, strings_of, unwrap
+from ostiary.sql.lineage import Cte, Derived, Expression, Output, Query, Source
+from ostiary.sql.nodes import strings_of, unwrap
 from ostiary.sql.returns import Bones, table_of
 
 
@@ -40,6 +40,8 @@ class Outside:
     what: str
 
 
+#: A name that no query gives.
+_VALUES: Final = "?"
 Flow: TypeAlias = Write | Renamed | Outside
 
 
@@ -54,25 +56,15 @@ def written(node: Message, withs: Sequence[Message]) -> Iterable[Write]:
     target = replace(table_of(node.relation), changed=True)
     match node.DESCRIPTOR.name:
         case "UpdateStmt":
-            yield _set(bones, node, node.target_list, (target, *bones.sources(node.from_clause)), ctes)
+            sources: tuple[Source, ...] = (target, *bones.sources(node.from_clause))
         case "MergeStmt":
             sources = (*bones.sources([node.source_relation]), target)
-            for clause in map(unwrap, node.merge_when_clauses):
-                if clause is None:
-                    continue
-                if enum(clause, "command_type") == "CMD_INSERT":
-                    outputs = tuple(Output(None, bones.expression(value)) for value in clause.values)
-                    yield Write(*_named(node), _names(clause.target_list), Query(ctes, sources, outputs))
-                elif clause.target_list:
-                    yield _set(bones, node, clause.target_list, sources, ctes)
         case _:
-            select = unwrap(node.select_stmt)
-            if select is not None:
-                inner = bones.query(select, top=False)
-                yield Write(*_named(node), _names(node.cols), None if inner is None else _within(inner, ctes))
-            if node.HasField("on_conflict_clause") and node.on_conflict_clause.target_list:
-                excluded = replace(target, alias="excluded", columns=())
-                yield _set(bones, node, node.on_conflict_clause.target_list, (target, excluded), ctes)
+            sources = (target, replace(target, alias="excluded", columns=()))
+    for store in bones.stores(node):
+        # What stands beside the values is to their left, where they see it; the star is of them alone.
+        values = Query(ctes, (*sources, Derived(store.values, _VALUES)), (Output(None, Expression(), (_VALUES,)),))
+        yield Write(node.relation.schemaname or None, node.relation.relname, store.columns, values)
 
 
 def made_of(relation: Message, query: Message, withs: Sequence[Message], names: Iterable[Message]) -> Write:
@@ -91,23 +83,6 @@ def converted(relation: Message, column: str, expression: Message) -> Write:
     bones = Bones({})
     values = Query((), (table_of(relation),), (Output(column, bones.expression(expression)),))
     return Write(relation.schemaname or None, relation.relname, (column,), values)
-
-
-def _set(
-    bones: Bones, node: Message, items: Iterable[Message], sources: tuple[Source, ...], ctes: tuple[Cte, ...]
-) -> Write:
-    targets = [item for item in map(unwrap, items) if item is not None]
-    values = (bones.expression(item.val) if item.HasField("val") else Expression() for item in targets)
-    outputs = tuple(Output(None, value) for value in values)
-    return Write(*_named(node), tuple(item.name for item in targets), Query(ctes, sources, outputs))
-
-
-def _named(node: Message) -> tuple[str | None, str]:
-    return node.relation.schemaname or None, node.relation.relname
-
-
-def _names(items: Iterable[Message]) -> tuple[str, ...] | None:
-    return tuple(item.name for item in map(unwrap, items) if item is not None) or None
 
 
 def _within(query: Query, ctes: tuple[Cte, ...]) -> Query:

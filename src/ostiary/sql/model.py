@@ -1,5 +1,6 @@
 """The outcome of analysing SQL. Names are as the parser folds them; nobody here knows a catalogue."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,6 +20,11 @@ class Name:
 
     schema: str | None
     name: str
+
+    @classmethod
+    def of(cls, parts: Sequence[str]) -> "Name":
+        """The last two parts of a name."""
+        return cls(parts[-2] if len(parts) > 1 else None, parts[-1])
 
 
 @dataclass(frozen=True, slots=True)

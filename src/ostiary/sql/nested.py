@@ -37,7 +37,7 @@ def _do(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
 
 def _call(walk: "Walk", node: Message, scope: frozenset[str]) -> None:
     names = strings_of(node.funccall.funcname)
-    called = Name(names[-2] if len(names) > 1 else None, names[-1])
+    called = Name.of(names)
     walk.touch(Touch(Operation.EXECUTE, called, "function"))
     walk.visit(node.funccall, scope)
 

@@ -61,20 +61,22 @@ def block(walk: "Walk", body: str) -> None:
     if walk.blocks >= MAX_BLOCKS:
         raise UnparsableError("DO blocks are nested too deeply")
     guarded(body)
-    _run(walk, body, [f"DO {_quoted(_plain_types(body, kind))}" for kind in _KINDS], "the DO block")
+    _run(walk, body, (f"DO {_quoted(_plain_types(body, kind))}" for kind in _KINDS), "the DO block")
 
 
 def function(walk: "Walk", made: Message, body: str) -> None:
     """Have `walk` take in what the body of a CreateFunctionStmt does. Raises UnparsableError."""
     guarded(body)
+    #: Each is made when the one before it did not parse.
+    texts: Iterable[str]
     if strings_of(made.return_type.names)[-1:] in (["trigger"], ["event_trigger"]):
         # libpg_query's JSON of a trigger function is broken (an empty object for each TG_ variable): what it knows
         # without declaring it is given as arguments.
         walk.variables |= frozenset(TRIGGER)
         header = f"CREATE FUNCTION f({', '.join(f'{name} record' for name in TRIGGER)}) RETURNS record"
-        texts = [f"{header} LANGUAGE plpgsql AS {_quoted(_plain_types(body, kind))}" for kind in _KINDS]
+        texts = (f"{header} LANGUAGE plpgsql AS {_quoted(_plain_types(body, kind))}" for kind in _KINDS)
     else:
-        texts = [_with_plain_types(made, body, kind) for kind in _KINDS]
+        texts = (_with_plain_types(made, body, kind) for kind in _KINDS)
     _run(walk, body, texts, "the body")
     if _ASSIGNS_ROW(body) is not None:
         walk.assigned["*"] = None
@@ -126,31 +128,25 @@ def _with_plain_types(made: Message, body: str, kind: str) -> str:
     tree = postgast.pg_query_pb2.ParseResult()
     plain = tree.stmts.add().stmt.create_function_stmt
     plain.CopyFrom(made)
-    types = [argument.arg_type for argument in map(unwrap, plain.parameters) if argument is not None]
-    for each in (*types, plain.return_type):
+    arguments = [argument for argument in map(unwrap, plain.parameters) if argument is not None]
+    for each in (*(argument.arg_type for argument in arguments), plain.return_type):
         names = strings_of(each.names)
         if len(names) > 1 and names[-2] != "pg_catalog":
             del each.names[:]
             each.names.add().string.sval = kind
-    for argument in map(unwrap, plain.parameters):
-        if argument is not None:
-            argument.ClearField("defexpr")
+    for argument in arguments:
+        argument.ClearField("defexpr")
     del plain.options[:]
-    for name, value in (("language", "plpgsql"), ("as", _plain_types(body, kind))):
-        option = plain.options.add().def_elem
-        option.defname = name
-        if name == "as":
-            option.arg.list.items.add().string.sval = value
-        else:
-            option.arg.string.sval = value
+    language, text = plain.options.add().def_elem, plain.options.add().def_elem
+    language.defname, text.defname = "language", "as"
+    language.arg.string.sval = "plpgsql"
+    text.arg.list.items.add().string.sval = _plain_types(body, kind)
     return str(postgast.deparse(tree))
 
 
 def _judge(walk: "Walk", text: str, names: frozenset[str]) -> None:
     for node in parse(text):
-        inner = unwrap(node)
-        if inner is not None:
-            walk.absorb(walk.nested(names, walk.blocks + 1).statement(inner))
+        walk.take_in(node, names)
 
 
 def _plain_types(body: str, kind: str) -> str:

@@ -87,7 +87,7 @@ class Bones:
             replace(target, alias=renamed.get(option, name), columns=(), visible=False, written=name != "old")
             for option, name in (("RETURNING_OPTION_OLD", "old"), ("RETURNING_OPTION_NEW", "new"), ("", "excluded"))
         )
-        stores = tuple(self._stores(node)) if listed else ()
+        stores = tuple(self.stores(node)) if listed else ()
         met = _Met()
         if self._ordinals:
             for item in listed:
@@ -110,7 +110,7 @@ class Bones:
                 self._insert(node, target, met)
         return Query(self.ctes(node), (*sources, *aside), self._outputs(listed), stores=stores, **met.fields())
 
-    def _stores(self, node: Message) -> Iterator[Store]:
+    def stores(self, node: Message) -> Iterator[Store]:
         """What a change puts in its relation."""
         match node.DESCRIPTOR.name:
             case "InsertStmt":

@@ -207,6 +207,12 @@ class Walk:
         """A walk for a statement inside this one."""
         return Walk(variables, blocks)
 
+    def take_in(self, node: Message, variables: frozenset[str]) -> None:
+        """What a statement in a body does, this one does."""
+        unwrapped = unwrap(node)
+        if unwrapped is not None:
+            self.absorb(self.nested(variables, self.blocks + 1).statement(unwrapped))
+
     def inner(self, node: Message) -> Statement:
         """A statement that is only kept for later."""
         walk = self.nested(self.variables, self.blocks)

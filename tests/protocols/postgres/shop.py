@@ -39,7 +39,7 @@ UNSEEN: dict[str, list[list[str | None]] | None] = {
     ],
     "provided": [["public", "uuid_generate_v4", "uuid-ossp"], ["public", "max", "citext"]],
     "operators": [["public", "===", "SELECT pg_catalog.int4eq()"]],
-    **dict.fromkeys(("types", "keys", "definitions")),
+    **dict.fromkeys(("types", "keys", "event_triggers")),
 }
 
 
@@ -93,7 +93,7 @@ def document(*, settled: bool = True, extra: tuple[tuple[str, str, str, tuple[st
                 ["public", "uuid_generate_v4", False, False],
                 ["public", "max", False, False],
             ],
-            "unseen": UNSEEN | {"hooks": [[oid("v_refunds"), 15, "SELECT public.refund(1)", False]]},
+            "unseen": UNSEEN | {"hooks": [[oid("v_refunds"), 15, None, False]]},
             "operators": [["public", "==="]],
         }
     )

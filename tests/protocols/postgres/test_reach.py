@@ -151,7 +151,7 @@ def test_event_triggers_run_by_definitions() -> None:
         joined(
             "CREATE TABLE t (a int)",
             functions=[["public", "watch", body]],
-            definitions=["SELECT public.watch()"],
+            event_triggers=["SELECT public.watch()"],
         )
     )
     assert {"define t", "insert audit.log"} == found

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 import yaml
 
-from ostiary.protocols.postgres.catalog import CATALOG_QUERY
 from tests.protocols.postgres import shop
 from tests.real.oracle.server import Server
 from tests.real.servers import PostgresServer
+from tests.real.test_sql_oracle import catalogue
 
 CORPUS: Final = Path(__file__).parents[2] / "corpus" / "unseen"
 PARENTS: Final = {"hr.parts_low": "hr.parts", "hr.parts_high": "hr.parts", "hr.child": "hr.parent"}
@@ -26,10 +26,9 @@ def company(postgres: PostgresServer) -> Iterator[tuple[Server, str]]:
     postgres.run(f"CREATE DATABASE {name}")
     with psycopg.connect(postgres.dsn(name), autocommit=True) as connection:
         connection.execute((CORPUS / "schema.sql").read_bytes())
-        row = connection.execute(CATALOG_QUERY.encode()).fetchone()
-        assert row is not None
+        document = catalogue(connection)
         connection.execute("SET statement_timeout = '5s'")
-        yield Server(connection), str(row[0])
+        yield Server(connection), document
     postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 

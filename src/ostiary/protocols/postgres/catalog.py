@@ -176,6 +176,7 @@ class Catalog:
             for oid, num, _, kind, generated, modifier in raw["columns"] or ()
         }
         attributes = grouped(columns)
+        definitions = {int(oid): str(text) for oid, text in raw["definitions"] or ()}
         derived = grouped((int(view), (int(base), int(attnum))) for view, base, attnum in raw["views"] or ())
         return cls(
             relations,
@@ -192,8 +193,8 @@ class Catalog:
             grouped((str(name), (str(s), bool(own), bool(att))) for s, name, own, att in raw["functions"] or ()),
             grouped((str(name), str(schema)) for schema, name in raw["operators"] or ()),
             bool(raw["settled"]),
-            Unseen.build(raw["unseen"]),
-            {int(oid): str(text) for oid, text in raw["definitions"] or ()},
+            Unseen.build(raw["unseen"], definitions),
+            definitions,
         )
 
     def find(self, schema: str | None, name: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ checks, policies, foreign keys, casts. What their bodies do, the statement does;
 UNKNOWN.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -14,8 +14,9 @@ from ostiary.protocols.postgres.catalog import Catalog
 from ostiary.protocols.postgres.unseen import CONVERT, DELETE, EVENTS, INSERT, READ, UPDATE, Hook
 from ostiary.sql import Name, Statement, Touch
 from ostiary.sql.bodies import hidden
-from ostiary.sql.builtins import BUILTINS, CONSTRUCTORS
+from ostiary.sql.builtins import NAMES
 from ostiary.sql.extensions import computes
+from ostiary.sql.flows import Flow
 from ostiary.sql.model import Within
 from ostiary.sql.walk import Walk
 
@@ -44,11 +45,13 @@ class Reach:
         changes = list(self._changed(statement)) if self._unseen.keys else []
         if not first and not changes:
             return statement if len(kept) == len(statement.touches) else replace(statement, touches=kept)
-        walk, sets, flows = Walk(), Walk(), Walk()
+        walk = Walk()
         seen: set[Hook | Statement] = set()
         waiting: list[tuple[Statement, Hook | None]] = [(statement, None)]
         called: dict[Touch, None] = {}
         fired: dict[Touch, None] = {}
+        sets: set[str] = set()
+        flows: dict[Flow, None] = {}
         while waiting:
             at, by = waiting.pop()
             if by is not None:
@@ -57,13 +60,13 @@ class Reach:
                 if by.events == 0:
                     called.update(dict.fromkeys(told.touches))
                     # What triggers and rules move, whoever makes them is asked about; what is called, the caller.
-                    flows.flow(*at.flows)
+                    flows.update(dict.fromkeys(at.flows))
                 elif by.events & _CHANGES:
                     fired.update(dict.fromkeys(told.touches))
-                    sets.absorb(at)
+                    sets.update(at.assigned)
                     if not by.quiet and at.touches:
                         # Defaults, generated columns and rules say what is stored, or returned, in their own way.
-                        sets.assigned["*"] = None
+                        sets.add("*")
             for found, label in first if by is None else self._sets_off(at, replaced):
                 # What code sets off comes back the way that code does.
                 hook = found if by is None else found._replace(events=by.events)
@@ -95,8 +98,8 @@ class Reach:
             has_where=statement.has_where and more.has_where,
             dynamic=statement.dynamic or more.dynamic,
             ends_transaction=statement.ends_transaction or more.ends_transaction,
-            flows=(*statement.flows, *flows.gathered("").flows),
-            within=Within(tuple(called), tuple(fired), frozenset(sets.assigned)),
+            flows=(*statement.flows, *flows),
+            within=Within(tuple(called), tuple(fired), frozenset(sets)),
         )
 
     def _told(self, inner: Statement, *, quiet: bool) -> Statement:
@@ -147,9 +150,9 @@ class Reach:
                 yield from self._fired(touch.name, self._events(touch))
             elif touch.kind == "cascade":
                 for oid in catalog.find(touch.name.schema, touch.name.name):
-                    yield from self._at((by for by in catalog.cascade(oid)), DELETE)
+                    yield from self._at(catalog.cascade(oid), DELETE)
             if touch.operation in _DEFINES or (touch.operation is Operation.ADMIN and touch.kind == "other"):
-                yield from ((hook, "an event trigger") for hook in unseen.definitions)
+                yield from ((hook, "an event trigger") for hook in unseen.event_triggers)
         yield from self._meant(statement, replaced)
         for name in statement.types:
             yield from self._converted(name)
@@ -157,7 +160,7 @@ class Reach:
     def _meant(self, statement: Statement, replaced: frozenset[str]) -> Iterator[tuple[Hook, str]]:
         """What built-ins' names, columns and operators may stand for."""
         for name in statement.functions:
-            if name.schema is None and (name.name in BUILTINS or name.name in CONSTRUCTORS):
+            if name.schema is None and name.name in NAMES:
                 for schema in self._schemas(name):
                     if (schema, name.name) in self._unseen.functions:
                         yield from self._called(Name(schema, name.name), replaced)
@@ -170,7 +173,7 @@ class Reach:
 
     def _called(self, name: Name, replaced: frozenset[str]) -> Iterator[tuple[Hook, str]]:
         schemas = self._schemas(name)
-        if not schemas and name.schema in (None, "pg_catalog") and (name.name in BUILTINS or name.name in CONSTRUCTORS):
+        if not schemas and name.schema in (None, "pg_catalog") and name.name in NAMES:
             return
         converted = list(self._converted(name))
         yield from converted
@@ -213,7 +216,7 @@ class Reach:
             own = {named, *catalog.behind(named)} if events & (READ | INSERT | UPDATE | DELETE) else {named}
             yield from self._at({*own, *(below for oid in own for below in catalog.descendants(oid))}, events)
 
-    def _at(self, oids: "Iterator[int] | set[int]", events: int) -> Iterator[tuple[Hook, str]]:
+    def _at(self, oids: Iterable[int], events: int) -> Iterator[tuple[Hook, str]]:
         for oid in oids:
             for hook in self._unseen.hooks.get(oid, ()):
                 if hook.events & events:

@@ -4,16 +4,15 @@ A name may stand for several things; all of them are meant. One the catalogue do
 for itself and for the relations in its query.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from ostiary.core import Access, Move, Operation, naming
+from ostiary.core import Access, Operation, naming
 from ostiary.protocols.postgres.catalog import REVEALING, Catalog
 from ostiary.protocols.postgres.reach import Reach
 from ostiary.sql import Columns, Name, Place, Statement, Touch, direct, trace
 from ostiary.sql.bodies import hidden
-from ostiary.sql.builtins import BUILTINS, CONSTRUCTORS
-from ostiary.sql.flows import Outside, Renamed, Write
+from ostiary.sql.builtins import NAMES
 from ostiary.sql.model import NOTHING
 
 TEMPORARY = "pg_temp"
@@ -47,8 +46,8 @@ class Resolver:
     """
 
     def __init__(self, target: str, catalog: Catalog, *, trusted: bool, temporary: frozenset[str]) -> None:
-        self._prefix = f"{target}/"
-        self._catalog = catalog
+        self.prefix = f"{target}/"
+        self.catalog = catalog
         self._trusted = trusted
         self._temporary = temporary
         #: The statement, and what runs unseen in it: what everything here is to be asked about.
@@ -57,22 +56,22 @@ class Resolver:
     @property
     def stamp(self) -> object:
         """Changes whenever what names stand for might; None: nothing is told apart."""
-        return self._catalog if self._trusted else None
+        return self.catalog if self._trusted else None
 
     def bare(self, name: str) -> str:
         """An object's name without the target."""
-        return name[len(self._prefix) :]
+        return name[len(self.prefix) :]
 
     def accesses(self, statement: Statement, creation: str | None = None) -> Iterator[Access]:
         """Everything the statement does, by object. `creation`: the schema in which unqualified names come to be."""
         for touch in statement.touches:
             for name in self.objects(touch, creation):
-                yield Access(touch.operation, self._prefix + name)
+                yield Access(touch.operation, self.prefix + name)
             if touch.kind in ("relation", "locked") and touch.operation in _THROUGH:
                 for name in self._behind(touch.name):
-                    yield Access(touch.operation, self._prefix + name)
+                    yield Access(touch.operation, self.prefix + name)
         for name in self._shadowing(statement):
-            yield Access(Operation.EXECUTE, self._prefix + name)
+            yield Access(Operation.EXECUTE, self.prefix + name)
 
     def objects(self, touch: Touch, creation: str | None = None) -> tuple[str, ...]:
         """What a touch's name stands for, without the target's prefix."""
@@ -88,12 +87,10 @@ class Resolver:
             case "schema":
                 return (naming.join(touch.name.name),)
             case "contents":
-                return (naming.join(touch.name.name), *self._catalog.contents(touch.name.name))
+                return (naming.join(touch.name.name), *self.catalog.contents(touch.name.name))
             case "cascade":
-                oids = self._catalog.find(touch.name.schema, touch.name.name)
-                found = tuple(
-                    filter(None, (self._catalog.name(by) for oid in oids for by in self._catalog.cascade(oid)))
-                )
+                oids = self.catalog.find(touch.name.schema, touch.name.name)
+                found = tuple(filter(None, (self.catalog.name(by) for oid in oids for by in self.catalog.cascade(oid))))
                 return found if self._trusted else (*found, _dotted(None, "*"))
             case "query":
                 return tuple(self._behind(touch.name, stored=True))
@@ -106,14 +103,14 @@ class Resolver:
         return found
 
     def _behind(self, name: Name, *, stored: bool = False) -> Iterator[str]:
-        for oid in self._catalog.find(name.schema, name.name):
-            for base in sorted(self._catalog.behind(oid, stored=stored)):
-                yield self._catalog.name(base) or _dotted(None, str(base))
+        for oid in self.catalog.find(name.schema, name.name):
+            for base in sorted(self.catalog.behind(oid, stored=stored)):
+                yield self.catalog.name(base) or _dotted(None, str(base))
 
     def _relations(self, name: Name) -> tuple[str, ...]:
         if name.schema is not None:
-            return (_dotted(TEMPORARY if _is_temporary(name.schema) else name.schema, name.name),)
-        found = tuple(filter(None, map(self._catalog.name, self._catalog.find(None, name.name))))
+            return (_dotted(TEMPORARY if is_temporary(name.schema) else name.schema, name.name),)
+        found = tuple(filter(None, map(self.catalog.name, self.catalog.find(None, name.name))))
         if name.name in self._temporary:
             found += (_dotted(TEMPORARY, name.name),)
         return found or (_dotted(None, name.name),)
@@ -121,7 +118,7 @@ class Resolver:
     def _functions(self, name: Name) -> tuple[str, ...]:
         if name.schema is not None:
             return (_dotted(name.schema, f"{name.name}()"),)
-        found = tuple(_dotted(schema, f"{name.name}()") for schema, _, _ in self._catalog.functions.get(name.name, ()))
+        found = tuple(_dotted(schema, f"{name.name}()") for schema, _, _ in self.catalog.functions.get(name.name, ()))
         return found or (_dotted(None, f"{name.name}()"),)
 
     def _shadowing(self, statement: Statement) -> Iterator[str]:
@@ -129,9 +126,9 @@ class Resolver:
 
         Those of extensions are taken to mean what the built-in means.
         """
-        functions, operators = self._catalog.functions, self._catalog.operators
+        functions, operators = self.catalog.functions, self.catalog.operators
         for name in statement.functions:
-            if name.schema is None and (name.name in BUILTINS or name.name in CONSTRUCTORS):
+            if name.schema is None and name.name in NAMES:
                 if not self._trusted:
                     yield _dotted(None, f"{name.name}()")
                 yield from (_dotted(s, f"{name.name}()") for s, own, _ in functions.get(name.name, ()) if own)
@@ -150,22 +147,26 @@ class Resolver:
         if statement.tag not in _MAKERS or statement.effects or statement.dynamic:
             return False
         for touch in statement.touches:
-            if touch.operation in _RUNS or (touch.kind == "relation" and not touch.new and self._hidden(touch.name)):
+            if touch.operation in _RUNS or (
+                touch.kind == "relation" and not touch.new and self.is_own(touch.name.schema, touch.name.name)
+            ):
                 # A view over a temporary relation is temporary.
                 return False
         runs_a_query = statement.tag in ("CREATE TABLE AS", "SELECT")
         return not any(self._shadowing(statement)) and not (runs_a_query and self.sources(statement) is None)
 
-    def _hidden(self, name: Name) -> bool:
-        return name.name in self._temporary or (name.schema is not None and _is_temporary(name.schema))
+    def is_own(self, schema: str | None, relation: str) -> bool:
+        """May it be a relation that only this session sees?"""
+        return relation in self._temporary or (schema is not None and is_temporary(schema))
 
     # ------------------------------------------------------------ what flows out
 
     def sources(self, statement: Statement) -> set[str] | None:
         """Relations whose data the statement may show; None when that cannot be told."""
-        return self._shown(statement.touches) if self._trusted else None
+        return self.shown(statement.touches) if self._trusted else None
 
-    def _shown(self, touches: Sequence[Touch]) -> set[str] | None:
+    def shown(self, touches: Iterable[Touch]) -> set[str] | None:
+        """The same of some of what it touches."""
         found: set[str] = set()
         for touch in touches:
             if touch.operation is Operation.UNKNOWN:
@@ -181,25 +182,25 @@ class Resolver:
             names = self._relations(touch.name)
             if any(name.startswith(("?.", f"{TEMPORARY}.")) or name in REVEALING for name in names):
                 return None
-            found.update(self._prefix + name for name in names)
-            oids = self._catalog.find(touch.name.schema, touch.name.name)
+            found.update(self.prefix + name for name in names)
+            oids = self.catalog.find(touch.name.schema, touch.name.name)
             if not oids:
                 # Made since the catalogue was read: perhaps a view.
                 return None
             for oid in oids:
-                drawn = self._catalog.origins(oid)
+                drawn = self.catalog.origins(oid)
                 if drawn is None:
                     return None
-                found.update(self._prefix + naming.lineage(column)[-2] for column in drawn)
-                family = map(self._catalog.name, self._catalog.family(oid))
-                found.update(self._prefix + name for name in family if name is not None)
+                found.update(self.prefix + naming.lineage(column)[-2] for column in drawn)
+                family = map(self.catalog.name, self.catalog.family(oid))
+                found.update(self.prefix + name for name in family if name is not None)
         return found
 
     def flows(self, statement: Statement) -> tuple[_Columns | None, _Columns | None]:
         """What each column of the result depends on, and what each parameter meets."""
         if statement.returns is None:
             return None, None
-        outputs, met = trace(statement.returns, self._columns, frozenset(self.sources(statement) or ()))
+        outputs, met = trace(statement.returns, self.columns, frozenset(self.sources(statement) or ()))
         outputs = self._with_unseen(outputs, statement)
         inputs: list[frozenset[str] | None] = [None] * max(statement.parameters, default=0)
         for number in set(statement.parameters):
@@ -212,7 +213,7 @@ class Resolver:
         """What code that runs in a statement reads is behind every column, or behind those that it may have set."""
         if statement.within is NOTHING or outputs is None:
             return outputs
-        called, fired = (self._shown(touches) for touches in (statement.within.called, statement.within.fired))
+        called, fired = (self.shown(touches) for touches in (statement.within.called, statement.within.fired))
         if called is None or fired is None:
             return None
         sets = {naming.join(name) for name in statement.within.sets}
@@ -231,100 +232,12 @@ class Resolver:
         if query is None or not (query.stores_anything or unseen):
             return ()
         everything = frozenset(self.sources(statement) or ())
-        outputs, _ = trace(query, self._columns, everything)
-        before, _ = trace(query, self._columns, everything, stored=False)
+        outputs, _ = trace(query, self.columns, everything)
+        before, _ = trace(query, self.columns, everything, stored=False)
         now = self._with_unseen(outputs, statement) if unseen else outputs
         if now is None or before is None:
             return (everything,)
         return tuple((after or everything) - (was or _NONE) for after, was in zip(now, before, strict=True))
-
-    def moves(
-        self, statement: Statement, inner: Sequence[Statement] = (), creation: str | None = None
-    ) -> list[Move] | None:
-        """What it puts where, but for what stays where it is; None when it can't be told.
-
-        Args:
-            statement: what runs.
-            inner: what names in it stand for.
-            creation: the schema in which unqualified names come to be.
-        """
-        if not statement.flows:
-            return []
-        read = [self.sources(each) for each in (statement, *inner)]
-        everything = None if None in read else set[str]().union(*(names for names in read if names is not None))
-        called = self._shown(statement.within.called)
-        # What code shows that nobody knows, or that looks into the server, may be anything.
-        told = self._shown([touch for touch in statement.touches if touch.kind != "relation"]) is not None
-        found: list[Move] = []
-        for flow in statement.flows:
-            match flow:
-                case Renamed():
-                    found += (
-                        Move(frozenset({self._prefix + old}), (self._prefix + new,))
-                        for old in self._paths(flow.old)
-                        for new in self._paths(flow.new)
-                    )
-                case Outside():
-                    if everything is None:
-                        return None
-                    found.append(Move(frozenset(everything), (f"{self._prefix}outside/{flow.what}",)))
-                case Write():
-                    values = self._values(flow, None if everything is None else frozenset(everything))
-                    if values is None or called is None or not told:
-                        return None
-                    found += self._written(flow, [each.union(called) for each in values], creation)
-        return [move for move in found if not move.sources <= {*move.into}]
-
-    def _values(self, write: Write, everything: frozenset[str] | None) -> list[frozenset[str]] | None:
-        """What each value depends on; one for all where they can't be told apart. None: that can't be told either."""
-        outputs: _Columns | None = None
-        if write.values is not None:
-            outputs, _ = trace(write.values, self._flowing, everything or _NONE)
-        found = [everything if depends is None else depends for depends in outputs or (None,)]
-        return None if None in found else [depends for depends in found if depends is not None]
-
-    def _written(self, write: Write, values: list[frozenset[str]], creation: str | None) -> Iterator[Move]:
-        """Each value and where it is put."""
-        oids = () if write.made or self._is_hidden(write) else self._catalog.find(write.schema, write.relation)
-        named = tuple(output.name for output in write.values.outputs) if write.made and write.values else ()
-        relations = self._paths((write.schema or (creation if write.made else None), write.relation))[:1]
-        for oid in oids or (None,):
-            relation = relations[0] if oid is None else self._catalog.name(oid) or relations[0]
-            own = (
-                () if oid is None else [self._catalog.columns[oid, at] for at in self._catalog.attributes.get(oid, ())]
-            )
-            columns: Sequence[str | None] = write.columns or named or own
-            for place, sources in enumerate(values):
-                column = columns[place] if len(columns) >= len(values) else None
-                kept = self._kept_in(oid, column) if oid is not None and column is not None else ()
-                yield Move(sources, kept or (f"{self._prefix}{relation}.{naming.join(column or '?')}",))
-
-    def _kept_in(self, oid: int, column: str) -> tuple[str, ...]:
-        """A column and those it shares its values with; of a view's, nothing else is told."""
-        catalog = self._catalog
-        for attnum in catalog.attributes.get(oid, ()):
-            if catalog.columns[oid, attnum] == column:
-                return tuple(self._prefix + name for name in dict.fromkeys(catalog.kin(oid, attnum)))
-        return ()
-
-    def _paths(self, parts: tuple[str | None, ...]) -> tuple[str, ...]:
-        """What a path may stand for; a first part of None is the schema of an unqualified name."""
-        first, *rest = parts
-        if first is not None or not rest:
-            return (naming.join(TEMPORARY if _is_temporary(first or "") else first or "", *filter(None, rest)),)
-        schemas = [self._catalog.relations[oid][0] for oid in self._catalog.find(None, rest[0] or "")]
-        named = naming.join(*filter(None, rest))
-        return tuple(f"{naming.join(schema)}.{named}" for schema in schemas) or (f"{naming.UNRESOLVED}.{named}",)
-
-    def _is_hidden(self, write: Write) -> bool:
-        """A relation of the session's own: what has a class is not in it."""
-        return write.relation in self._temporary or (write.schema is not None and _is_temporary(write.schema))
-
-    def _flowing(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
-        """As `_columns`. Nothing of a class comes from the session's own relations: it may not be put there."""
-        if relation in self._temporary or (schema is not None and _is_temporary(schema)):
-            return frozenset()
-        return self._columns(schema, relation)
 
     def checks(self, statement: Statement) -> set[str] | None:
         """Relations whose rows a failure may show although the statement does not name them."""
@@ -332,12 +245,12 @@ class Resolver:
             # Constraints and holdable cursors of earlier statements are checked, and run, when a transaction ends.
             return None
         return {
-            self._prefix + name
+            self.prefix + name
             for touch in statement.touches
             if touch.operation in _CHANGING and touch.kind == "relation"
-            for oid in self._catalog.find(touch.name.schema, touch.name.name)
-            for by in self._catalog.cascade(oid)
-            if (name := self._catalog.name(by)) is not None
+            for oid in self.catalog.find(touch.name.schema, touch.name.name)
+            for by in self.catalog.cascade(oid)
+            if (name := self.catalog.name(by)) is not None
         }
 
     def copied(self, statement: Statement) -> Sequence[Stored | None] | None:
@@ -359,20 +272,20 @@ class Resolver:
 
     def _one(self, schema: str | None, relation: str) -> int | None:
         """The one relation that can be meant."""
-        oids = self._catalog.find(schema, relation)
-        hidden = relation in self._temporary if schema is None else _is_temporary(schema)
+        oids = self.catalog.find(schema, relation)
+        hidden = relation in self._temporary if schema is None else is_temporary(schema)
         return oids[0] if len(oids) == 1 and not hidden else None
 
     def _names(self, schema: str | None, relation: str) -> list[str] | None:
         oid = self._one(schema, relation)
-        return None if oid is None else [self._catalog.columns[oid, at] for at in self._catalog.attributes.get(oid, ())]
+        return None if oid is None else [self.catalog.columns[oid, at] for at in self.catalog.attributes.get(oid, ())]
 
     def _of_relation(self, oid: int, names: tuple[str, ...]) -> list[Stored] | None:
         """Columns that COPY of a relation copies: those it names, else all but generated ones."""
-        types = self._catalog.types
+        types = self.catalog.types
         found = {
             column.name: column
-            for column in (self._at(oid, at) for at in self._catalog.attributes.get(oid, ()))
+            for column in (self._at(oid, at) for at in self.catalog.attributes.get(oid, ()))
             if names or not types[oid, column.attnum][1]
         }
         if any(name not in found for name in names):
@@ -380,8 +293,8 @@ class Resolver:
         return [found[name] for name in names] if names else list(found.values())
 
     def _at(self, oid: int, attnum: int) -> Stored:
-        kind, _, modifier = self._catalog.types[oid, attnum]
-        return Stored(self._catalog.columns[oid, attnum], oid, attnum, kind, modifier)
+        kind, _, modifier = self.catalog.types[oid, attnum]
+        return Stored(self.catalog.columns[oid, attnum], oid, attnum, kind, modifier)
 
     def _stored(self, place: Place | None, depends: frozenset[str] | None) -> Stored | None:
         if place is None or depends is None:
@@ -390,18 +303,19 @@ class Resolver:
         oid = self._one(schema, relation)
         if oid is None:
             return None
-        column = self._at(oid, self._catalog.attributes[oid][index])
+        column = self._at(oid, self.catalog.attributes[oid][index])
         return column if set(self.origin(oid, column.attnum)) == depends else None
 
-    def _columns(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
-        catalog = self._catalog
-        if relation in self._temporary or (schema is not None and _is_temporary(schema)):
+    def columns(self, schema: str | None, relation: str) -> Columns | frozenset[str]:
+        """Of a relation, for `trace`: by name and with what each depends on."""
+        catalog = self.catalog
+        if self.is_own(schema, relation):
             return None
         oids = catalog.find(schema, relation)
         if not oids:
             return None
         if all(catalog.is_system(oid) for oid in oids):
-            return frozenset(self._prefix + (catalog.name(oid) or "") for oid in oids)
+            return frozenset(self.prefix + (catalog.name(oid) or "") for oid in oids)
         listed = [[catalog.columns[oid, num] for num in catalog.attributes.get(oid, ())] for oid in oids]
         if any(names != listed[0] for names in listed):
             return None
@@ -412,17 +326,17 @@ class Resolver:
 
     def origin(self, oid: int, attnum: int) -> tuple[str, ...]:
         """A column, those it is kin to, and those a view draws from."""
-        found = dict.fromkeys(self._prefix + column for column in self._catalog.kin(oid, attnum))
+        found = dict.fromkeys(self.prefix + column for column in self.catalog.kin(oid, attnum))
         through = self._through(oid)
-        attributes = self._catalog.attributes.get(oid, ())
+        attributes = self.catalog.attributes.get(oid, ())
         drawn = through[attributes.index(attnum)] if through is not None and attnum in attributes else None
         if drawn is None:
-            drawn = frozenset(self._prefix + column for column in self._catalog.origins(oid) or ())
+            drawn = frozenset(self.prefix + column for column in self.catalog.origins(oid) or ())
         return (*found, *sorted(drawn - found.keys()))
 
     def _through(self, oid: int) -> Sequence[frozenset[str] | None] | None:
         """What each column of a view depends on, by its query; None when that can't be told, or it is none."""
-        catalog = self._catalog
+        catalog = self.catalog
         text = catalog.definitions.get(oid)
         if text is None or oid in catalog.opaque:
             return None
@@ -432,18 +346,18 @@ class Resolver:
             query = hidden(text)
             if query is not None and query.returns is not None and not _RUNS & {t.operation for t in query.touches}:
                 # A view is nobody's: what the session made does not stand in it.
-                plain = Resolver(self._prefix[:-1], catalog, trusted=True, temporary=frozenset())
-                outputs, _ = trace(query.returns, plain._columns)
+                plain = Resolver(self.prefix[:-1], catalog, trusted=True, temporary=frozenset())
+                outputs, _ = trace(query.returns, plain.columns)
                 if outputs is not None and len(outputs) == len(catalog.attributes.get(oid, ())):
                     catalog.traced[oid] = outputs if self._agrees(oid, outputs) else None
         return catalog.traced[oid]
 
     def _agrees(self, oid: int, outputs: Sequence[frozenset[str] | None]) -> bool:
         """The server's own list of what the view draws from has it all: no name meant something else."""
-        catalog = self._catalog
-        drawn = {self._prefix + column for column in catalog.origins(oid) or ()}
+        catalog = self.catalog
+        drawn = {self.prefix + column for column in catalog.origins(oid) or ()}
         views = tuple(
-            f"{self._prefix}{catalog.name(base)}."
+            f"{self.prefix}{catalog.name(base)}."
             for base in catalog.behind(oid, stored=True)
             if base in catalog.relations and catalog.relations[base][2] in ("v", "m")
         )
@@ -488,10 +402,11 @@ def _last(column: str) -> str:
 
 
 def _is_built_in(name: Name) -> bool:
-    return name.schema in (None, "pg_catalog") and (name.name in BUILTINS or name.name in CONSTRUCTORS)
+    return name.schema in (None, "pg_catalog") and name.name in NAMES
 
 
-def _is_temporary(schema: str) -> bool:
+def is_temporary(schema: str) -> bool:
+    """Is it a session's own schema, by either name?"""
     return schema == TEMPORARY or schema.startswith("pg_temp_")
 
 

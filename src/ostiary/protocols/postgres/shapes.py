@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ostiary.core import Access, Operation, Shape
+from ostiary.protocols.postgres.moves import Moves
 from ostiary.protocols.postgres.resolve import Resolver, Stored, summary
 from ostiary.sql import CloseCursor, CopyOptions, DeclareCursor, Execute, FetchCursor, SessionEffect, Statement
 
@@ -134,7 +135,7 @@ def shape_of(
         touch.name.name for s in expanded for touch in s.touches if touch.operation is Operation.CONSUME
     )
     behind = [each for _, inner in parts for each in (inner, *[()] * len(inner))]
-    flowing = [resolver.moves(*each) for each in zip(expanded, behind, within, strict=True)]
+    flowing = [Moves(resolver).of(*each) for each in zip(expanded, behind, within, strict=True)]
     moves = None if None in flowing else tuple(move for each in flowing for move in each or ())
     if not (copies or makes or effects or ends or listens):
         summaries = summaries or "an empty statement"

@@ -5,7 +5,7 @@ found that needless, stand for what they stand for in any schema.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,8 @@ _ACTING: Final = (
 )
 
 #: Operators stand bare here, `==` for `=`, and are made pg_catalog's below: search_path is the session's.
+#: Numbers are sums of events: 6 is INSERT and UPDATE; 22 with DEFINE, 23 with READ too; 38 with CONVERT, 39 with READ
+#: too; 13 is READ, UPDATE and DELETE, 15 these and INSERT.
 _QUERY: Final = """\
 pg_catalog.json_build_object(
  'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(f.nspname, f.proname, f.text)) FROM (
@@ -60,7 +62,7 @@ pg_catalog.json_build_object(
      pg_catalog.pg_get_ruledef(r.oid), false
    FROM pg_catalog.pg_rewrite r WHERE r.ev_type <> '1'::pg_catalog."char" AND r.oid >= 16384::pg_catalog.oid
    AND r.ev_enabled <> 'D'::pg_catalog."char"
-   UNION ALL SELECT c.oid, CASE c.relkind WHEN 'm' THEN 16 ELSE 15 END, pg_catalog.pg_get_viewdef(c.oid), false
+   UNION ALL SELECT c.oid, CASE c.relkind WHEN 'm' THEN 16 ELSE 15 END, NULL, false
    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_rewrite r ON r.ev_class == c.oid
    AND r.ev_type == '1'::pg_catalog."char"
    WHERE c.oid >= 16384::pg_catalog.oid AND (EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
@@ -164,7 +166,7 @@ pg_catalog.json_build_object(
        FROM pg_catalog.pg_attribute a WHERE a.attrelid == k.conrelid AND a.attnum == ANY (k.conkey))))
    FROM pg_catalog.pg_constraint k WHERE k.contype == 'f'::pg_catalog."char"
    AND ARRAY[k.confdeltype, k.confupdtype] && ARRAY['c','n','d']::pg_catalog."char"[]),
- 'definitions', (SELECT pg_catalog.json_agg({call}) FROM pg_catalog.pg_event_trigger e
+ 'event_triggers', (SELECT pg_catalog.json_agg({call}) FROM pg_catalog.pg_event_trigger e
    JOIN pg_catalog.pg_proc p ON p.oid == e.evtfoid JOIN pg_catalog.pg_namespace n ON n.oid == p.pronamespace
    WHERE e.evtenabled <> 'D'::pg_catalog."char" AND e.evtevent <> 'login'::pg_catalog.name))"""
 
@@ -238,22 +240,28 @@ class Unseen:
     #: By the relation referred to.
     keys: dict[int, tuple[Key, ...]] = field(default_factory=dict)
     #: What any definition sets off.
-    definitions: tuple[Hook, ...] = ()
+    event_triggers: tuple[Hook, ...] = ()
 
     @classmethod
-    def build(cls, raw: Any) -> "Unseen":
-        """From what `UNSEEN_QUERY` gave. Raises KeyError, TypeError and ValueError when it is something else."""
+    def build(cls, raw: Any, views: Mapping[int, str]) -> "Unseen":
+        """From what `UNSEEN_QUERY` gave. Raises KeyError, TypeError and ValueError when it is something else.
+
+        `views`: their queries, which it leaves out; one that is not there can't be told.
+        """
         return cls(
             grouped(((str(s), str(n)), _text(text)) for s, n, text in raw["functions"] or ()),
             grouped(((str(s), str(n)), str(extension)) for s, n, extension in raw["provided"] or ()),
-            grouped((int(oid), Hook(int(on), str(text), bool(q))) for oid, on, text, q in raw["hooks"] or ()),
+            grouped(
+                (int(oid), Hook(int(on), views.get(oid, "") if text is None else str(text), bool(q)))
+                for oid, on, text, q in raw["hooks"] or ()
+            ),
             grouped((str(n), (str(s), Hook(CONVERT, str(text), bool(q)))) for s, n, text, q in raw["types"] or ()),
             grouped((str(n), (str(s), Hook(CONVERT, str(text), quiet=True))) for s, n, text in raw["operators"] or ()),
             grouped(
                 (int(to), Key(int(by), _DELETED.get(gone), _UPDATED.get(new), frozenset(names), frozenset(own)))
                 for to, by, gone, new, names, own in raw["keys"] or ()
             ),
-            tuple(Hook(DEFINE, str(text), quiet=True) for text in raw["definitions"] or ()),
+            tuple(Hook(DEFINE, str(text), quiet=True) for text in raw["event_triggers"] or ()),
         )
 
 
